@@ -1,0 +1,123 @@
+"""What crosses a process boundary: jobs out, events back. Specs, file ids and plain data only."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from shots.spec import ClipSpec
+from storage.rows import TakeRow
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of consecutive clips of one chain, denoised together in lockstep.
+
+    `first` is the number of the first clip in its shot, counted from 1. `tail` is the stored tail of the clip
+    before it, None when the job begins the chain. `attempts` are the ledger's numbers, one a clip.
+    """
+
+    id: str
+    film: str
+    shot: str
+    first: int
+    specs: tuple[ClipSpec, ...]
+    tail: str | None = None
+    attempts: tuple[int, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the clips, in chain order."""
+        return tuple(spec.key for spec in self.specs)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Who renders: shown in `status` and kept in the ledger."""
+
+    name: str
+    host: str
+    pid: int
+    device: str
+    code_version: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A camera has taken the job."""
+
+    job: str
+    worker: Worker
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The camera is loading a model it did not have warm."""
+
+    job: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """`step` of `steps` denoising steps of the whole group are done."""
+
+    job: str
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class ClipDone:
+    """The `index`-th clip of the job is stored; `take` is what the ledger should remember."""
+
+    job: str
+    index: int
+    take: TakeRow
+
+
+@dataclass(frozen=True)
+class JobDone:
+    """All clips of the job are stored. `busy` counts seconds inside networks and VAE, `wall` all of the job."""
+
+    job: str
+    busy: float
+    wall: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job ended early. `transient` failures (a dead worker) say nothing about the clip itself."""
+
+    error: str
+    message: str
+    trace: str = ""
+    log_tail: str = ""
+    transient: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Equal for failures with the same cause: the error, its message and where it was raised."""
+        where = [line.strip() for line in self.trace.splitlines() if line.lstrip().startswith("File ")]
+        text = "\n".join([self.error, self.message, where[-1] if where else ""])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class JobFailed:
+    """The job ended early; clips already reported done stay done."""
+
+    job: str
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class JobStopped:
+    """The job ended because it was told to."""
+
+    job: str
+
+
+Event = Started | Loading | Stepped | ClipDone | JobDone | JobFailed | JobStopped
+ENDINGS = (JobDone, JobFailed, JobStopped)

@@ -1,0 +1,214 @@
+"""The executor's four methods on Ray: a pool of Camera actors, each with a warm model.
+
+An actor is a `Camera` in a process of its own; its events come back as a Ray stream. A worker that dies ends
+its job with a transient failure and is replaced; nothing that was stored is lost, because clips and tails are
+in the content-addressed store and never only in Ray's object store.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError
+
+from .camera import Camera
+from .environment import code_version
+from .errors import ClusterMismatch, ClusterUnreachable, NoCamera
+from .job import ENDINGS, Event, Failure, Job, JobFailed, JobStopped, Worker
+from .schedule import pick
+
+log = logging.getLogger("longtake.ray")
+START_SECONDS = 120
+
+
+@dataclass
+class _Seat:
+    """A camera actor and what it is doing."""
+
+    name: str
+    actor: Any
+    job: Job | None = None
+    stream: Any = None
+    warm: str | None = None
+
+
+class RayCamera:
+    """A `Camera` inside a Ray actor (two threads: one renders, one hears `stop`)."""
+
+    def __init__(self, files: str, name: str, device: str, threads: int) -> None:
+        self._camera = Camera(files, name, device, threads)
+        self._stop = threading.Event()
+
+    def worker(self) -> Worker:
+        """Who this camera is; also proves that the actor is up."""
+        return self._camera.worker()
+
+    def stop(self) -> None:
+        """Stop the running job between two steps."""
+        self._stop.set()
+
+    def shoot(self, job: Job) -> Iterator[Event]:
+        """Render a job; yields its events as they happen."""
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        thread = threading.Thread(target=self._camera.shoot, args=(job, events.put, self._stop.is_set), daemon=True)
+        thread.start()
+        while True:
+            event = events.get()
+            yield event
+            if isinstance(event, ENDINGS):
+                return
+
+
+class OnRay:
+    """Camera actors on a Ray cluster: the one at `address`, or one started here and stopped at `close`.
+
+    cameras: how many actors; by default one a GPU, or on a cluster without GPUs one a CPU core.
+
+    Raises:
+        ClusterUnreachable: no Ray at the address.
+        NoCamera: the cluster cannot hold even one camera.
+        ClusterMismatch: a worker's code version differs from the driver's.
+    """
+
+    def __init__(self, files: str | Path, address: str | None = None, cameras: int | None = None) -> None:
+        self._files = str(Path(files).resolve())
+        self._own = address is None
+        self._connect(address)
+        try:
+            self._seats = self._hire(cameras)
+        except BaseException:
+            self._disconnect()
+            raise
+        self._waiting: list[Job] = []
+        self._spare: list[Event] = []
+        self._stopping = False
+
+    @property
+    def cameras(self) -> int:
+        """Number of camera actors."""
+        return len(self._seats)
+
+    def submit(self, job: Job) -> None:
+        self._waiting.append(job)
+        self._seat_jobs()
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        events, self._spare = self._spare, []
+        busy = {seat.stream: seat for seat in self._seats if seat.stream is not None}
+        if not busy:
+            if not events and timeout:
+                threading.Event().wait(min(timeout, 0.05))
+            return events
+        ready, _ = ray.wait(list(busy), num_returns=1, timeout=0.0 if events else timeout)
+        while ready:
+            for stream in ready:
+                events.append(self._take(busy[stream]))
+            busy = {seat.stream: seat for seat in self._seats if seat.stream is not None}
+            ready = ray.wait(list(busy), num_returns=len(busy), timeout=0.0)[0] if busy else []
+            if len(events) > 64:
+                break
+        self._seat_jobs()
+        return events
+
+    def cancel(self) -> None:
+        self._stopping = True
+        self._spare += [JobStopped(job.id) for job in self._waiting]
+        self._waiting.clear()
+        for seat in self._seats:
+            if seat.job:
+                seat.actor.stop.remote()
+
+    def close(self) -> None:
+        for seat in self._seats:
+            ray.kill(seat.actor)
+        self._disconnect()
+
+    def _take(self, seat: _Seat) -> Event:
+        """The next event of a busy seat; a dead actor becomes a failure of its job."""
+        assert seat.job is not None
+        job = seat.job
+        try:
+            event: Event = ray.get(next(seat.stream))
+        except (RayError, StopIteration) as error:
+            event = self._bury(seat, job, error)
+        if isinstance(event, ENDINGS):
+            seat.job = seat.stream = None
+        return event
+
+    def _bury(self, seat: _Seat, job: Job, error: BaseException) -> Event:
+        """Replace a dead actor; its job failed through no fault of its own, or was stopped."""
+        log.warning("%s died: %s", seat.name, error)
+        if isinstance(error, RayActorError | StopIteration):
+            ray.kill(seat.actor)
+            seat.actor, seat.warm = self._actor(seat.name), None
+        if self._stopping:
+            return JobStopped(job.id)
+        message = f"the worker {seat.name} died while rendering {job.film} {job.shot}"
+        return JobFailed(job.id, Failure("WorkerDied", message, log_tail=str(error), transient=True))
+
+    def _seat_jobs(self) -> None:
+        """Give waiting jobs to free cameras, preferring the one that has the model warm."""
+        free = [seat for seat in self._seats if seat.job is None]
+        for seat in free:
+            choice = pick(self._waiting, seat.warm)
+            if choice is None or self._stopping:
+                return
+            job = self._waiting.pop(choice)
+            seat.job, seat.warm = job, job.specs[0].model.digest
+            seat.stream = seat.actor.shoot.options(num_returns="streaming").remote(job)
+
+    def _connect(self, address: str | None) -> None:
+        os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+        quiet = {"log_to_driver": False, "configure_logging": False}
+        try:
+            if address:
+                ray.init(address=address, namespace="longtake", **quiet)
+            else:
+                ray.init(address="local", include_dashboard=False, namespace="longtake", **quiet)
+        except (ConnectionError, RayError, ValueError, RuntimeError, OSError) as error:
+            where = f"no Ray cluster answers at {address!r}" if address else "a local Ray could not be started"
+            raise ClusterUnreachable(
+                f"{where}: {error}. Check RAY_ADDRESS, start one with `ray start --head`, or use `--on local`."
+            ) from None
+
+    def _hire(self, cameras: int | None) -> list[_Seat]:
+        have = ray.cluster_resources()
+        self._gpus = int(have.get("GPU", 0))
+        cpus = int(have.get("CPU", 0))
+        room = self._gpus or cpus
+        if room < 1:
+            raise NoCamera(f"the cluster offers {have}: a camera needs a GPU or a CPU core. Add a node and try again.")
+        wanted = min(cameras or room, room)
+        self._threads = max(1, cpus // wanted)
+        seats = [_Seat(name, self._actor(name)) for name in (f"camera-{n + 1}" for n in range(wanted))]
+        try:
+            workers = ray.get([seat.actor.worker.remote() for seat in seats], timeout=START_SECONDS)
+        except RayError as error:
+            raise NoCamera(
+                f"{wanted} cameras did not start within {START_SECONDS} s: {error}. Is longtake installed on every node?"
+            ) from None
+        for worker in workers:
+            if worker.code_version != code_version():
+                raise ClusterMismatch(
+                    f"{worker.name} on {worker.host} runs longtake {worker.code_version}, this machine {code_version()}: "
+                    "their pixels could differ. Install the same version on every node."
+                )
+        return seats
+
+    def _actor(self, name: str) -> Any:
+        resources = {"num_gpus": 1, "num_cpus": 1} if self._gpus else {"num_cpus": 1}
+        actor = ray.remote(RayCamera).options(max_concurrency=2, max_restarts=0, **resources)
+        device = "cuda" if self._gpus else "cpu"
+        return actor.remote(self._files, name, device, self._threads)
+
+    def _disconnect(self) -> None:
+        if ray.is_initialized():
+            ray.shutdown()

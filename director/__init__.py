@@ -1,0 +1,1 @@
+"""The face of longtake: storyboards, plans, productions, the cut and the command line."""

@@ -1,0 +1,212 @@
+"""Where a film or a clip comes from. A file tells it alone, from its tags or its sidecar; the ledger tells more."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.tree import Tree
+
+from storage.ledger import Ledger
+from storage.rows import Take
+
+from .errors import UsageError
+from .planned import Plan
+from .session import Session
+
+TAG = "longtake"
+
+
+def film_record(plan: Plan, takes: Mapping[str, Take], code_version: str, sounds: Mapping[str, str]) -> dict[str, Any]:
+    """The lineage of a film as it is embedded in it. `sounds`: file name -> sha256 of what was mixed in.
+
+    Environments repeat, so each stands once in a list and clips give its place in it.
+    """
+    environments: list[dict[str, Any]] = []
+    clips = [_clip_record(clip, takes[clip.key], environments) for clip in plan.clips]
+    return {
+        "kind": "longtake.film",
+        "version": 1,
+        "film": plan.film,
+        "title": plan.title,
+        "storyboard_digest": plan.storyboard_digest,
+        "fps": str(plan.fps),
+        "frames": plan.frames,
+        "code_version": code_version,
+        "time": clock(time.time()),
+        "sounds": dict(sounds),
+        "environments": environments,
+        "clips": clips,
+    }
+
+
+def _clip_record(clip: Any, take: Take, environments: list[dict[str, Any]]) -> dict[str, Any]:
+    environment = dict(take.environment)
+    if environment not in environments:
+        environments.append(environment)
+    return {
+        "slate": {"film": clip.slate.film, "shot": clip.slate.shot, "clip": clip.slate.clip},
+        "key": clip.key,
+        "spec": clip.spec.to_dict(),
+        "first": clip.first,
+        "kept": clip.kept,
+        "video": take.video,
+        "frames_digest": take.frames_digest,
+        "nfe": take.nfe,
+        "code_version": take.code_version,
+        "environment": environments.index(environment),
+        "time": clock(take.accepted_at),
+    }
+
+
+def find(what: str, session: Session) -> dict[str, Any]:
+    """The lineage of a file, a film id, FILM:SHOT/CLIP, or the clip whose key begins with `what`.
+
+    Raises:
+        UsageError: nothing of that name, or several things.
+    """
+    path = Path(what)
+    if path.is_file():
+        return of_file(path)
+    ledger = session.ledger
+    if ledger is None:
+        raise UsageError(f"there is no file {what!r}, and nothing has been rendered here yet")
+    if ":" in what:
+        return _of_slate(what, ledger)
+    if versions := ledger.film_versions(what):
+        return dict(json.loads(versions[0].lineage_json))
+    keys = ledger.find_clips(what.lower(), most=5)
+    if len(keys) == 1:
+        return _of_clip(keys[0], ledger)
+    if keys:
+        raise UsageError(f"several clips begin with {what!r}: {', '.join(key[:16] for key in keys)}; give more of it")
+    known = ", ".join(film.film for film in ledger.films()) or "none"
+    raise UsageError(f"{what!r} is no file, no finished film and no clip; recorded films: {known}")
+
+
+def of_file(path: Path) -> dict[str, Any]:
+    """Lineage from the file alone: its sidecar when it is one, its tags, else the sidecar beside it.
+
+    Raises:
+        UsageError: neither says anything.
+    """
+    from shots.errors import ShotsError
+    from shots.frames import probe
+
+    sidecar = path if path.suffix == ".json" else path.with_suffix(".json")
+    if path.suffix != ".json":
+        try:
+            if text := probe(path).tags.get(TAG):
+                return dict(json.loads(text))
+        except (ShotsError, ValueError) as error:
+            if not sidecar.is_file():
+                raise UsageError(f"{path} cannot be read as a video: {error}") from None
+    try:
+        found = json.loads(sidecar.read_text()) if sidecar.is_file() else None
+    except ValueError as error:
+        raise UsageError(f"{sidecar} is not JSON: {error}") from None
+    if isinstance(found, dict) and str(found.get("kind", "")).startswith("longtake."):
+        return found
+    raise UsageError(f"{path} carries no lineage of longtake, and there is no sidecar {sidecar.name} that does")
+
+
+def _of_slate(what: str, ledger: Ledger) -> dict[str, Any]:
+    film, _, place = what.partition(":")
+    shot, _, clip = place.partition("/")
+    slates = ledger.latest_slates(film)
+    if not slates:
+        raise UsageError(f"no film {film!r} has been rendered here")
+    if (shot, int(clip) if clip.isdigit() else 0) not in slates:
+        shots = ", ".join(dict.fromkeys(name for name, _ in slates))
+        raise UsageError(f"{what!r}: film {film} has the shots {shots}; name a clip as {film}:SHOT/NUMBER, from 1")
+    return _of_clip(slates[shot, int(clip)][0], ledger)
+
+
+def _of_clip(key: str, ledger: Ledger) -> dict[str, Any]:
+    clip, take = ledger.clip(key), ledger.take(key)
+    assert clip is not None
+    document: dict[str, Any] = {
+        "kind": "longtake.clip",
+        "version": 1,
+        "key": key,
+        "spec": json.loads(clip.spec_json),
+        "take": None,
+        "attempts": [
+            {
+                "state": str(a.state),
+                "host": a.host,
+                "pid": a.pid,
+                "device": a.device,
+                "worker": a.worker,
+                "started": clock(a.started_at),
+                "ended": clock(a.ended_at) if a.ended_at else None,
+                "error": a.error_type,
+                "message": a.message,
+            }
+            for a in ledger.attempts(key)
+        ],
+    }
+    if take:
+        names = ("video", "latents", "tail", "frames", "frames_digest", "nfe", "code_version")
+        document["take"] = {name: getattr(take, name) for name in names}
+        document["take"] |= {
+            "seconds": dict(take.seconds),
+            "environment": dict(take.environment),
+            "time": clock(take.accepted_at),
+        }
+    return document
+
+
+def clock(moment: float) -> str:
+    """Seconds since the epoch as ISO 8601, UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
+def show_lineage(document: dict[str, Any]) -> None:
+    """A tree for a person."""
+    console = Console(soft_wrap=True)
+    if document["kind"] != "longtake.film":
+        console.print(_clip_tree(document, document.get("environment") or {}))
+        return
+    tree = Tree(f"[bold]{document['film']}[/bold]  {document['title']}")
+    tree.add(f"{document['frames']} frames at {document['fps']} a second, cut {document['time']}")
+    tree.add(f"longtake {document['code_version']}, storyboard {document['storyboard_digest'][:16]}")
+    for name, digest in document["sounds"].items():
+        tree.add(f"sound {name}  {digest[:16]}")
+    for clip in document["clips"]:
+        tree.add(_clip_tree(clip, document["environments"][clip["environment"]]))
+    console.print(tree)
+
+
+def _clip_tree(clip: dict[str, Any], environment: Mapping[str, Any]) -> Tree:
+    spec = clip["spec"]
+    slate = clip.get("slate")
+    name = f"{slate['film']}:{slate['shot']}/{slate['clip']}" if slate else "clip"
+    tree = Tree(f"[bold]{name}[/bold]  {clip['key'][:16]}")
+    tree.add(f"prompt: {spec['prompt']}" + (f"  (not: {spec['negative_prompt']})" if spec["negative_prompt"] else ""))
+    tree.add(f"seed {spec['seed']}, clip {spec['index'] + 1} of its chain")
+    if spec["previous"]:
+        tree.add(f"continues {spec['previous'][:16]}")
+    tree.add(f"model {spec['model']['id']} {spec['model']['digest'][:23]} ({spec['model']['dtype']})")
+    tree.add(f"{spec['sampler']['name']} {spec['sampler']['steps']} steps, {_recipe(spec['recipe'])}")
+    made = clip.get("take") or clip
+    environment = environment or made.get("environment") or {}
+    if "code_version" in made:
+        where = f"{environment.get('host', '?')} on {environment.get('device', '?')}"
+        tree.add(f"longtake {made['code_version']}, {where}, {made.get('time', '?')}")
+    for attempt in clip.get("attempts", []):
+        text = f"{attempt['state']} {attempt['started']} by {attempt['worker']} on {attempt['host']}"
+        tree.add(f"attempt: {text}" + (f": {attempt['error']}: {attempt['message']}" if attempt["error"] else ""))
+    return tree
+
+
+def _recipe(recipe: Mapping[str, Mapping[str, Any]]) -> str:
+    parts = []
+    for part in recipe.values():
+        settings = " ".join(f"{k}={v}" for k, v in part.items() if k not in ("kind", "version"))
+        parts.append(f"{part['kind']} {settings}".strip())
+    return ", ".join(parts)

@@ -1,0 +1,35 @@
+"""Where things lie: the data folder (ledger and files), the finished films, the database."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """`data` holds ledger.sqlite and files/; `films` the finished films; `db` a database URL instead of SQLite."""
+
+    data: Path
+    films: Path
+    db: str | None = None
+
+    @property
+    def ledger_url(self) -> str:
+        """URL of the ledger: the database given, or SQLite in the data folder."""
+        return self.db or f"sqlite:///{(self.data / 'ledger.sqlite').absolute()}"
+
+    @property
+    def files(self) -> Path:
+        """Root of the content-addressed files."""
+        return self.data / "files"
+
+
+def places(data: Path | None = None, films: Path | None = None, db: str | None = None) -> Places:
+    """What the options say, else LONGTAKE_DIR, LONGTAKE_FILMS and LONGTAKE_DB_URL, else `.longtake` and `films` here."""
+    return Places(
+        data or Path(os.environ.get("LONGTAKE_DIR") or ".longtake"),
+        films or Path(os.environ.get("LONGTAKE_FILMS") or "films"),
+        db or os.environ.get("LONGTAKE_DB_URL") or None,
+    )

@@ -1,0 +1,80 @@
+"""From a plan to jobs: which runs of clips must be rendered, and what each waits for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from shots.spec import ClipSpec
+
+from .planned import Plan, PlannedShot
+
+LOCKSTEP = 8
+"""Clips denoised together at most. A group is lost as a whole when its worker dies while sampling, so longer
+chains are rendered group after group from the stored tail, with the same frames."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of missing clips of one chain. `after` is the key of the clip whose tail it starts from."""
+
+    film: str
+    shot: str
+    first: int
+    specs: tuple[ClipSpec, ...]
+    keys: tuple[str, ...]
+    after: str | None
+
+    @property
+    def name(self) -> str:
+        """`film/shot/first-last`, as progress and logs show it."""
+        last = self.first + len(self.specs) - 1
+        return f"{self.film}/{self.shot}/{self.first}" + (f"-{last}" if last > self.first else "")
+
+
+def segments(plans: Iterable[Plan], have: Mapping[str, bool], lockstep: int = LOCKSTEP) -> list[Segment]:
+    """Missing runs of all films, longest chain first, none rendered twice.
+
+    have: clip key -> whether its take also has a tail, for every clip that has a take. A missing clip after
+    one whose tail is gone takes that one along, since there is nothing to start from.
+    """
+    runs = [run for plan in plans for shot in plan.shots for run in _runs(plan.film, shot, have)]
+    covered: set[str] = set()
+    pieces: list[Segment] = []
+    for run in sorted(runs, key=lambda run: -len(run.specs)):
+        known = sum(key in covered for key in run.keys)  # equal chains share a beginning, never a middle
+        if known < len(run.keys):
+            pieces += _split(_drop(run, known), lockstep)
+        covered.update(run.keys)
+    return pieces
+
+
+def _runs(film: str, shot: PlannedShot, have: Mapping[str, bool]) -> list[Segment]:
+    wanted = [clip.key not in have for clip in shot.clips]
+    for n in range(len(shot.clips) - 1, 0, -1):
+        if wanted[n] and not wanted[n - 1] and shot.clips[n].spec.previous and not have[shot.clips[n - 1].key]:
+            wanted[n - 1] = True
+    runs: list[Segment] = []
+    for n, clip in enumerate(shot.clips):
+        if not wanted[n]:
+            continue
+        if n and wanted[n - 1] and clip.spec.previous:
+            last = runs.pop()
+            runs.append(replace(last, specs=(*last.specs, clip.spec), keys=(*last.keys, clip.key)))
+        else:
+            runs.append(Segment(film, shot.id, clip.slate.clip, (clip.spec,), (clip.key,), clip.spec.previous))
+    return runs
+
+
+def _drop(run: Segment, n: int) -> Segment:
+    if n == 0:
+        return run
+    return replace(run, first=run.first + n, specs=run.specs[n:], keys=run.keys[n:], after=run.keys[n - 1])
+
+
+def _split(run: Segment, lockstep: int) -> list[Segment]:
+    parts = []
+    for n in range(0, len(run.specs), lockstep):
+        part = _drop(run, n)
+        parts.append(replace(part, specs=part.specs[:lockstep], keys=part.keys[:lockstep]))
+    return parts

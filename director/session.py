@@ -1,0 +1,123 @@
+"""A sitting at one ledger and one store: load storyboards, look, render."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.errors import LedgerMissing
+from storage.files import Files
+from storage.ledger import Ledger
+
+from .errors import UsageError
+from .places import Places
+from .planned import Plan
+from .survey import Survey, survey
+
+if TYPE_CHECKING:
+    from cluster.executor import Executor
+
+    from .production import FilmResult
+    from .stop import Stop
+
+PLACES_TO_RUN = ("local", "ray")
+DISPLAYS = ("auto", "live", "plain", "none")
+EXITS = {"done": 0, "partial": 3, "failed": 1, "interrupted": 75}
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How to render, as the command line says it."""
+
+    on: str = "local"
+    cameras: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    lockstep: int = 8
+    retry_held: bool = False
+    progress: str = "auto"
+
+    def check(self) -> None:
+        """Raises UsageError for a place or display that does not exist."""
+        for name, value, known in (("--on", self.on, PLACES_TO_RUN), ("--progress", self.progress, DISPLAYS)):
+            if value not in known:
+                raise UsageError(f"{name} {value!r} is not known; choose one of: {', '.join(known)}")
+
+    def exit_code(self, result: FilmResult) -> int:
+        """Exit code of a film that ended so."""
+        return EXITS[result.state]
+
+    def executor(self, files: Path) -> Executor:
+        """Start the cameras. Imports ray only when it is asked for."""
+        if self.on == "local":
+            from cluster.executor import InProcess
+
+            return InProcess(files, self.device, self.threads)
+        from cluster.ray_executor import OnRay
+
+        return OnRay(files, os.environ.get("RAY_ADDRESS"), self.cameras)
+
+
+class Session:
+    """`ledger` and `files` are None when nothing has been recorded yet and nothing may be created."""
+
+    def __init__(self, places: Places, ledger: Ledger | None, files: Files | None) -> None:
+        self.places, self.ledger, self.files = places, ledger, files
+
+    def plans(self, storyboards: Sequence[str]) -> list[Plan]:
+        """Plans of all storyboards that the patterns name. Raises StoryboardError with all that is wrong."""
+        from .plan import plan
+        from .storyboard import load
+
+        return [plan(board) for board in load(storyboards)]
+
+    def survey(self, plan: Plan) -> Survey:
+        """What of a plan is in the store, and why the rest is not."""
+        return survey(plan, self.ledger, self.files)
+
+    def render(self, storyboards: Sequence[str], how: Rendering, stop: Stop) -> list[FilmResult]:
+        """Render what is missing of all storyboards and cut their films. Only for a session opened with `create`."""
+        from rich.console import Console
+
+        from .finish import Finish
+        from .production import Production
+        from .progress import display
+
+        assert self.ledger is not None and self.files is not None
+        plans = self.plans(storyboards)
+        finish = Finish(self)
+        for each in plans:
+            finish.check(each)
+            for warning in each.warnings:
+                sys.stderr.write(f"warning: {warning}\n")
+        surveys = [self.survey(each) for each in plans]
+        show = display(how.progress, Console(stderr=True))
+        try:
+            production = Production(
+                self.ledger,
+                executor=lambda: how.executor(self.places.files),
+                cut=finish,
+                show=show,
+                stop=stop,
+                lockstep=how.lockstep,
+            )
+            return production.run(plans, surveys, how.retry_held)
+        finally:
+            show.close()
+
+
+@contextmanager
+def look(places: Places, create: bool = False) -> Iterator[Session]:
+    """Open ledger and files; with `create` false nothing is made where nothing is."""
+    try:
+        ledger = Ledger.open(places.ledger_url, create=create)
+    except LedgerMissing:
+        yield Session(places, None, None)
+        return
+    with ledger:
+        yield Session(places, ledger, Files(places.files))

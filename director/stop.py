@@ -1,0 +1,58 @@
+"""Ctrl-C, SIGTERM and a closed terminal, as one flag that the run loop looks at.
+
+The first signal asks: the loop ends between two steps, writes the ledger and says how to go on. A second
+Ctrl-C ends the process at once; the ledger is valid at any moment, so nothing finished is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+from typing import Self
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75, signal.SIGHUP: 75}
+
+
+class Stopped(BaseException):
+    """Told to stop while nothing was under way that needs an orderly end. A BaseException, like KeyboardInterrupt."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Stop:
+    """Context manager: handles the signals while it is open. `asked` is the exit code to end with, or None."""
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self._patient = False
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Self:
+        for number in EXIT_CODES:
+            self._before[number] = signal.signal(number, self._heard)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def patiently(self) -> None:
+        """From now on the caller looks at `asked`; before this call a signal raises `Stopped` at once."""
+        self._patient = True
+        self.check()
+
+    def check(self) -> None:
+        """Raise `Stopped` when a signal has come."""
+        if self.asked is not None:
+            raise Stopped(self.asked)
+
+    def _heard(self, number: int, _: FrameType | None) -> None:
+        code = EXIT_CODES[signal.Signals(number)]
+        if self.asked is not None:
+            os._exit(code)
+        self.asked = code
+        if not self._patient:
+            raise Stopped(code)

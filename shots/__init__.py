@@ -1,0 +1,1 @@
+"""Make pixels: sampling, chaining and guidance of video diffusion models. Knows nothing of films or ledgers."""

@@ -1,0 +1,1 @@
+"""What differs between model families, and the capture of a diffusers pipeline's calls."""

@@ -1,0 +1,187 @@
+"""A model in memory: the pipeline, its card, and the threads that evaluate it on a CPU."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+
+from .backbones.capture import Backbone
+from .backbones.families import BY_NAME
+from .errors import ModelIncomplete, ModelRefuses
+from .models import ModelCard, describe
+from .spec import ModelRef
+
+log = logging.getLogger("longtake.shots")
+
+Result = TypeVar("Result")
+
+
+class Pool:
+    """CPU threads with one intra-op thread each.
+
+    A network's last bits change with the batch size and with the number of intra-op threads, so the unit of work
+    on a CPU is one sample on one thread, and a group's samples are spread over the pool: the same bits however
+    many run at once.
+    """
+
+    def __init__(self, threads: int) -> None:
+        if threads < 1:
+            raise ModelRefuses(f"a model cannot run on {threads} threads; give 1 or more")
+        self.threads = threads
+        before = torch.get_num_threads()
+        started = threading.Barrier(threads + 1)
+        self._workers = ThreadPoolExecutor(threads, "longtake-network", _single, (started,))
+        for _ in range(threads):
+            self._workers.submit(int)
+        started.wait()
+        # Setting the count in a worker sets it for threads yet to be born, too; put that back.
+        torch.set_num_threads(before)
+
+    def map(self, work: Callable[..., Result], *items: Iterable[Any]) -> list[Result]:
+        """`work` over the items, in their order. The first failure is raised, and what has not begun is dropped."""
+        asked = [self._workers.submit(_without_gradients, work, *args) for args in zip(*items, strict=True)]
+        try:
+            return [future.result() for future in asked]
+        finally:
+            _drop(asked)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._workers.shutdown(wait=True, cancel_futures=True)
+
+
+def _single(started: threading.Barrier) -> None:
+    # The first question makes torch set up this thread's own count, which would otherwise overwrite ours later.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
+    started.wait()
+
+
+def _without_gradients(work: Callable[..., Result], *args: Any) -> Result:
+    with torch.inference_mode():
+        return work(*args)
+
+
+def _drop(asked: list[Future[Any]]) -> None:
+    for future in asked:
+        future.cancel()
+
+
+@dataclass(eq=False)
+class Model:
+    """A loaded model. One shoot at a time; `close` when done. `pool` is None on an accelerator."""
+
+    card: ModelCard
+    backbone: Backbone
+    device: torch.device
+    pool: Pool | None
+
+    @property
+    def pipe(self) -> Any:
+        """The diffusers pipeline."""
+        return self.backbone.pipe
+
+    @property
+    def threads(self) -> int:
+        """Samples evaluated side by side on a CPU; 1 on an accelerator, which takes them as one batch."""
+        return self.pool.threads if self.pool else 1
+
+    def map(self, work: Callable[..., Result], *items: Iterable[Any]) -> list[Result]:
+        """`work` over the items without gradients: on the pool, or one after another on an accelerator."""
+        if self.pool:
+            return self.pool.map(work, *items)
+        return [_without_gradients(work, *args) for args in zip(*items, strict=True)]
+
+    def close(self) -> None:
+        """Free the threads and the weights."""
+        if self.pool:
+            self.pool.close()
+        self.backbone.forget()
+
+
+def load(wanted: ModelCard | ModelRef, device: str = "auto", threads: int | None = None) -> Model:
+    """Read a model's weights with diffusers' own `from_pretrained`.
+
+    device: "auto" (an accelerator where there is one), or a torch device. threads: samples evaluated side by side
+    on a CPU, all cores unless told.
+
+    Raises:
+        ModelNotFound, ModelIncomplete: see `describe`. ModelRefuses: the files here are not those that were planned.
+    """
+    card = wanted if isinstance(wanted, ModelCard) else _card_of(wanted)
+    place = torch.device(_accelerator() if device == "auto" else device)
+    pool = Pool(threads or os.cpu_count() or 1) if place.type == "cpu" else None
+    pipe = _pipeline(card).to(place)
+    log.info("loaded %s (%s) on %s", card.id, card.digest[:19], place)
+    return Model(card, Backbone(pipe, BY_NAME[card.family]), place, pool)
+
+
+def _card_of(ref: ModelRef) -> ModelCard:
+    card = describe(ref.id, dtype=ref.dtype)
+    if card.digest != ref.digest:
+        raise ModelRefuses(
+            f"model {ref.id} here is {card.digest}, but the plan was made for {ref.digest}: its files have"
+            " changed since, or differ between machines; plan again, or bring the planned files back"
+        )
+    return card
+
+
+def _accelerator() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _pipeline(card: ModelCard) -> Any:
+    family = BY_NAME[card.family]
+    with _quiet():
+        import diffusers
+
+        cls = getattr(diffusers, family.pipeline)
+    index = cls.load_config(card.path)
+    # Parts that decide no pixels (safety checkers, image encoders) are not loaded.
+    unused = {part: None for part, of in index.items() if isinstance(of, list) and part not in family.parts}
+    with _quiet():
+        try:
+            pipe = cls.from_pretrained(
+                card.path,
+                dtype=getattr(torch, card.dtype),
+                use_safetensors=True,
+                local_files_only=True,
+                **unused,
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+            raise ModelIncomplete(
+                f"{card.path}: diffusers cannot load it: {error}; copy or download the model again"
+            ) from error
+    pipe.set_progress_bar_config(disable=True)
+    # Our loop is DDIM; the scheduler gives the grid. Another one's config (PNDM, Euler ...) describes the same noise.
+    if not isinstance(pipe.scheduler, diffusers.DDIMScheduler):
+        pipe.scheduler = diffusers.DDIMScheduler.from_config(pipe.scheduler.config)
+    return pipe
+
+
+@contextmanager
+def _quiet() -> Any:
+    """No loading bars and no advice of the libraries within: a render shows its own progress."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    libraries = (diffusers_logging, transformers_logging)
+    before = [(lib, lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in libraries]
+    for lib in libraries:
+        lib.disable_progress_bar()
+        lib.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for lib, verbosity, bars in before:
+            lib.set_verbosity(verbosity)
+            if bars:
+                lib.enable_progress_bar()

@@ -1,0 +1,196 @@
+"""What a model can make and what identifies it, from its JSON configs alone. No torch, and nothing is downloaded."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .backbones.families import FAMILIES, Configs, Family
+from .errors import ModelIncomplete, ModelNotFound, ModelRefuses
+from .model_files import configs_of, folder_digest, parts_of, pixel_files, read_json
+from .spec import ModelRef
+
+EMBEDDED = Path(__file__).parent / "pocket" / "weights"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model that lies here. `digest` is over the files that decide pixels; sizes in pixels.
+
+    id: what finds it again: an embedded model's name, a hub id (with `@revision`), or an absolute folder.
+    prediction, train_steps: the scheduler's; `sampler.steps` is at most train_steps.
+    """
+
+    id: str
+    path: Path
+    digest: str
+    family: str
+    dtype: str
+    prediction: str
+    train_steps: int
+    frames_min: int
+    frames_max: int
+    frames_step: int
+    frames_native: int
+    size_multiple: int
+    size_native: tuple[int, int]
+    revision: str | None = None
+
+    def ref(self) -> ModelRef:
+        """The model as a clip spec names it."""
+        return ModelRef(self.id, self.digest, self.family, self.dtype)
+
+    def snap_frames(self, n: int) -> int:
+        """The frame count nearest to `n` that the model can make; the longer of two equally near."""
+        inside = min(max(n, self.frames_min), self.frames_max)
+        short = inside - (inside - self.frames_min) % self.frames_step
+        longer = short + self.frames_step
+        return longer if longer <= self.frames_max and longer - inside <= inside - short else short
+
+    def check_frames(self, n: int) -> None:
+        """Raises ModelRefuses where the model cannot make clips of `n` frames."""
+        if self.snap_frames(n) != n:
+            step = f" in steps of {self.frames_step}" if self.frames_step > 1 else ""
+            raise ModelRefuses(
+                f"model {self.id} cannot make clips of {n} frames; it makes {self.frames_min} to"
+                f" {self.frames_max}{step}, the nearest is {self.snap_frames(n)}"
+            )
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises ModelRefuses where the model cannot make pictures of this size."""
+        m = self.size_multiple
+        if width > 0 and height > 0 and width % m == 0 and height % m == 0:
+            return
+        near = "x".join(str(max(m, (n + m // 2) // m * m)) for n in (width, height))
+        native = "x".join(map(str, self.size_native))
+        raise ModelRefuses(
+            f"model {self.id} cannot make {width}x{height}; width and height must be multiples of {m}."
+            f" The nearest size is {near}; the model was made for {native}"
+        )
+
+    def check_steps(self, steps: int) -> None:
+        """Raises ModelRefuses where the model's scheduler has no grid of so many steps."""
+        if not 1 <= steps <= self.train_steps:
+            raise ModelRefuses(f"model {self.id} cannot sample in {steps} steps; it takes 1 to {self.train_steps}")
+
+
+def describe(model_id: str, base: Path | None = None, revision: str | None = None, dtype: str = "float32") -> ModelCard:
+    """The card of an embedded model ("pocket"), a folder (relative ones to `base`), or a hub id found in the cache.
+
+    Raises:
+        ModelNotFound: nothing of that name here. ModelIncomplete: files are missing or cut short.
+        ModelRefuses: a kind of model that this version cannot drive, or one that would run code of its own.
+    """
+    shown, path, revision = _locate(model_id, base or Path.cwd(), revision)
+    index = read_json(path / "model_index.json")
+    family = _family(path, index)
+    parts = parts_of(path, index, family)
+    configs = configs_of(path, parts)
+    limits = _limits(path, family, configs)
+    prediction, train_steps = _schedule(path, configs["scheduler"])
+    digest = folder_digest(path, pixel_files(path, parts, family))
+    return ModelCard(
+        shown, path, digest, family.name, dtype, prediction, train_steps, **vars(limits), revision=revision
+    )
+
+
+def embedded() -> dict[str, Path]:
+    """Name -> folder of the models that come with this package."""
+    return {p.parent.name: p.parent for p in sorted(EMBEDDED.glob("*/model_index.json"))}
+
+
+def _locate(model_id: str, base: Path, revision: str | None) -> tuple[str, Path, str | None]:
+    """(id that finds it again, folder, hub revision)."""
+    if model_id in embedded():
+        return model_id, embedded()[model_id], None
+    folder = (base / Path(model_id).expanduser()).resolve()
+    if model_id and (folder / "model_index.json").is_file():
+        return str(folder), folder, None
+    if model_id and folder.is_dir():
+        raise ModelIncomplete(
+            f"model {model_id!r}: {folder} holds no model_index.json, so it is not a diffusers model folder;"
+            " name the folder that save_pretrained wrote"
+        )
+    name, _, marked = model_id.partition("@")
+    if HUB_ID.fullmatch(name):
+        return _cached(name, revision or marked or None, base)
+    raise ModelNotFound(
+        f"no model {model_id!r} here: no embedded model, and no folder {folder}. {_nearest(model_id, base)}"
+    )
+
+
+def hub_cache() -> Path:
+    """Where the Hugging Face libraries keep downloads, by the variables that they themselves read."""
+    env = os.environ
+    home = env.get("HF_HOME") or Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    return Path(env.get("HF_HUB_CACHE") or env.get("HUGGINGFACE_HUB_CACHE") or Path(home) / "hub").expanduser()
+
+
+def _cached(name: str, revision: str | None, base: Path) -> tuple[str, Path, str | None]:
+    """A hub id's snapshot in the local cache: that of a commit, branch or tag; `main` unless told."""
+    folder = hub_cache() / f"models--{name.replace('/', '--')}"
+    ref = folder / "refs" / (revision or "main")
+    commit = ref.read_text().strip() if ref.is_file() else revision or ""
+    snapshot = folder / "snapshots" / commit
+    if commit and (snapshot / "model_index.json").is_file():
+        return f"{name}@{commit}", snapshot, commit
+    wanted = f"{name} at revision {revision}" if revision else name
+    option = f" --revision {revision}" if revision else ""
+    raise ModelNotFound(
+        f"no model {wanted!r} here: no such folder in {base}, and not in the hub cache {hub_cache()}. longtake"
+        f" downloads nothing by itself; fetch it first with: hf download {name}{option}. {_nearest(name, base)}"
+    )
+
+
+def _nearest(model_id: str, base: Path) -> str:
+    folders = [p.parent.name for p in base.glob("*/model_index.json")]
+    hub = [p.name.removeprefix("models--").replace("--", "/") for p in hub_cache().glob("models--*")]
+    known = [*embedded(), *sorted(folders), *sorted(hub)]
+    close = difflib.get_close_matches(model_id, known, n=3, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(map(repr, close))}?"
+    return f"Known here: {', '.join(known[:10])}" if known else "No models are known here"
+
+
+def _family(path: Path, index: dict[str, Any]) -> Family:
+    name = index.get("_class_name")
+    if not isinstance(name, str) or name not in FAMILIES:
+        raise ModelRefuses(
+            f"{path} is a {name if isinstance(name, str) else 'pipeline with code of its own'}; this version drives"
+            f" {', '.join(FAMILIES)}"
+        )
+    return FAMILIES[name]
+
+
+def _limits(path: Path, family: Family, configs: Configs) -> Any:
+    try:
+        return family.limits(configs)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelIncomplete(
+            f"{path}: its configs do not say what a {family.name} needs ({error}); copy or download the model again"
+        ) from None
+
+
+def _schedule(path: Path, config: dict[str, Any]) -> tuple[str, int]:
+    """(prediction type, training steps) of a scheduler that this version can sample with."""
+    where = path / "scheduler" / "scheduler_config.json"
+    prediction = config.get("prediction_type", "epsilon")
+    if "beta_schedule" not in config and "beta_start" not in config:
+        raise ModelRefuses(
+            f"{where}: {config.get('_class_name')} has no betas; this version samples with schedulers of the DDPM kind"
+        )
+    if config.get("clip_sample") or config.get("thresholding"):
+        raise ModelRefuses(
+            f"{where}: clip_sample or thresholding is on, which is meant for models of pixels, not of latents;"
+            " set both to false"
+        )
+    if prediction == "epsilon" and config.get("rescale_betas_zero_snr"):
+        raise ModelRefuses(
+            f"{where}: rescale_betas_zero_snr needs a model that predicts v, and this one predicts epsilon"
+        )
+    return prediction, int(config.get("num_train_timesteps", 1000))

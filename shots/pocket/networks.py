@@ -1,0 +1,218 @@
+"""The pocket model's parts, built from diffusers and transformers classes only, and the folder they are exported to.
+
+The text encoder is never trained: each concept of the vocabulary has one row of a random orthogonal matrix as its
+embedding, so `left` and `right` stay as far apart as two words can be. A jointly trained encoder lost exactly these
+words in an earlier study, because single pictures give them no meaning.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AnimateDiffPipeline,
+    AutoencoderKL,
+    DDIMScheduler,
+    MotionAdapter,
+    UNet2DConditionModel,
+    UNetMotionModel,
+)
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from .vocabulary import CONCEPTS, MAX_TOKENS
+
+LATENT_CHANNELS = 16
+LATENT_SIZE = 8
+WEIGHTS = Path(__file__).parent / "weights" / "pocket"
+"""Where the exported model lives: a folder for `AnimateDiffPipeline.from_pretrained`."""
+
+_BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
+
+
+def make_vae() -> AutoencoderKL:
+    """The f8 autoencoder with 16 latent channels: 64x64x3 <-> 8x8x16, about one million weights."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(16, 32, 64, 64),
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+        sample_size=64,
+        scaling_factor=1.0,
+    )
+
+
+def make_unet() -> UNet2DConditionModel:
+    """The image UNet on 8x8x16 latents, about four million weights."""
+    return UNet2DConditionModel(
+        sample_size=LATENT_SIZE,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=(64, 128),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=64,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
+
+
+def make_motion_unet(image: UNet2DConditionModel) -> UNetMotionModel:
+    """The image UNet with motion modules whose outputs are zero: at first it is the image model, frame by frame."""
+    adapter = MotionAdapter(
+        block_out_channels=(64, 128),
+        motion_layers_per_block=1,
+        motion_num_attention_heads=4,
+        motion_norm_num_groups=16,
+        motion_max_seq_length=32,
+        use_motion_mid_block=True,
+    )
+    unet = UNetMotionModel.from_unet2d(image, adapter)
+    for name, weight in unet.named_parameters():
+        if "motion_modules" in name and ".proj_out." in name:
+            torch.nn.init.zeros_(weight)
+    return unet
+
+
+def make_scheduler() -> DDIMScheduler:
+    """Zero terminal SNR, v prediction, trailing steps: the schedule of training and of sampling."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+    )
+
+
+def make_tokenizer() -> CLIPTokenizer:
+    """A CLIP tokenizer over a small alphabet, in which every known word is one token."""
+    letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+    words = sorted({word for group in CONCEPTS.values() for word in group if len(word) > 1})
+    pieces = letters + [f"{letter}</w>" for letter in letters]
+    merges: list[tuple[str, str]] = []
+    split = {word: [*word[:-1], f"{word[-1]}</w>"] for word in words}
+    while any(len(parts) > 1 for parts in split.values()):
+        counts: dict[tuple[str, str], int] = {}
+        for parts in split.values():
+            for pair in pairwise(parts):
+                counts[pair] = counts.get(pair, 0) + 1
+        best = max(sorted(counts), key=counts.__getitem__)
+        merges.append(best)
+        pieces.append("".join(best))
+        split = {word: _merged(parts, best) for word, parts in split.items()}
+    vocabulary = {piece: index for index, piece in enumerate([*dict.fromkeys(pieces), _BOS, _EOS])}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
+
+
+def _merged(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    joined: list[str] = []
+    index = 0
+    while index < len(parts):
+        if tuple(parts[index : index + 2]) == pair:
+            joined.append("".join(pair))
+            index += 2
+        else:
+            joined.append(parts[index])
+            index += 1
+    return joined
+
+
+@torch.no_grad()
+def make_text_encoder(tokenizer: CLIPTokenizer, seed: int = 7) -> CLIPTextModel:
+    """The frozen text encoder: one orthogonal vector a concept, shared by its words; everything unknown is a filler."""
+    vocabulary = tokenizer.get_vocab()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config = CLIPTextConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=64,
+            intermediate_size=128,
+            projection_dim=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_TOKENS,
+            bos_token_id=vocabulary[_BOS],
+            eos_token_id=vocabulary[_EOS],
+            pad_token_id=vocabulary[_EOS],
+        )
+        encoder = CLIPTextModel(config)
+        basis = torch.linalg.qr(torch.randn(64, 64))[0] * 8
+        for name, weight in encoder.named_parameters():
+            if name.endswith(("v_proj.weight", "out_proj.weight")):
+                torch.nn.init.orthogonal_(weight, gain=1.6)
+            if name.endswith("position_embedding.weight"):
+                torch.nn.init.normal_(weight, std=0.25)
+            if name.endswith("final_layer_norm.weight"):
+                torch.nn.init.constant_(weight, 2.5)
+        table = dict(encoder.named_parameters())["embeddings.token_embedding.weight"]
+        fillers, start, end, *rows = basis
+        table.copy_(fillers * 0.5)
+        table[vocabulary[_BOS]], table[vocabulary[_EOS]] = start, end
+        for row, (concept, words) in zip(rows, CONCEPTS.items(), strict=False):
+            for word in words if concept else ():
+                table[vocabulary[f"{word}</w>"]] = row
+    return encoder.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def encode_text(prompts: list[str], tokenizer: CLIPTokenizer, encoder: CLIPTextModel) -> torch.Tensor:
+    """The text states of prompts, [B, MAX_TOKENS, 64], as the pipeline computes them."""
+    tokens = tokenizer(prompts, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt")
+    return encoder(tokens.input_ids)[0]
+
+
+def save_weights(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write a safetensors file so that a reader finds the old one or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial)
+    partial.replace(path)
+
+
+def load_weights(module: torch.nn.Module, path: Path) -> None:
+    """Load a module's weights from a safetensors file; every name must match."""
+    module.load_state_dict(load_file(path))
+
+
+def export(folder: Path, vae: AutoencoderKL, unet: UNetMotionModel) -> dict[str, int]:
+    """Write the model as fp16 for `AnimateDiffPipeline.from_pretrained(folder)`; returns bytes a part.
+
+    Everything is written beside the folder first and then renamed; a README.md and evaluation.json there are kept.
+    """
+    tokenizer = make_tokenizer()
+    parts: dict[str, Any] = {
+        "vae": vae,
+        "text_encoder": make_text_encoder(tokenizer),
+        "tokenizer": tokenizer,
+        "unet": unet,
+    }
+    pipe = AnimateDiffPipeline(**parts, motion_adapter=None, scheduler=make_scheduler())
+    state = {name: {k: v.clone() for k, v in parts[name].state_dict().items()} for name in ("vae", "unet")}
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    pipe.to(torch.float16).save_pretrained(partial, safe_serialization=True)
+    for name in ("vae", "unet"):
+        parts[name].to(torch.float32).load_state_dict(state[name])
+    for kept in ("README.md", "evaluation.json"):
+        if (folder / kept).exists():
+            shutil.copy2(folder / kept, partial / kept)
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    (folder / "vocabulary.json").write_text(json.dumps(CONCEPTS, indent=1) + "\n", encoding="utf-8")
+    return {path.parent.name: path.stat().st_size for path in folder.glob("*/*.safetensors")}

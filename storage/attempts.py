@@ -1,0 +1,191 @@
+"""Attempts: who ran a clip, when, and how it ended. The first finished one of a clip makes its take."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Update, func, insert, select, update
+
+from .database import Database, locked, select_in
+from .owner import Owner
+from .productions import running, unknown
+from .rows import Attempt, Take, TakeRow, micros, seconds, seconds_or_none, storable
+from .states import AttemptState, TakeState, check_attempt
+from .tables import attempts, clips, takes
+from .takes import accepted, clips_missing, take_of
+
+
+class Attempts(Database):
+    """The part of the ledger about attempts."""
+
+    def begin_attempts(
+        self, production: int, keys: Sequence[str], device: str, worker: str, owner: Owner | None = None
+    ) -> list[int]:
+        """Say that these clips are being rendered; the attempts' numbers, in the order of `keys`.
+
+        Raises LeaseLost when the film was taken over, NotRecorded.
+        """
+        if not keys:
+            return []
+        owner = owner or Owner.here()
+        row = {
+            "production_id": production,
+            "state": AttemptState.RUNNING,
+            "host": owner.host,
+            "pid": owner.pid,
+            "device": device,
+            "worker": worker,
+            "started_at": micros(),
+        }
+        made = insert(attempts).returning(attempts.c.id, sort_by_parameter_order=True)
+        with self._write() as connection:
+            running(connection, production)
+            clips_missing(connection, keys)
+            return list(connection.execute(made, [row | {"key": key} for key in keys]).scalars())
+
+    def finish_attempt(self, attempt: int, made: TakeRow) -> Take:
+        """Record what an attempt made; the clip's accepted take, which is another's when another was first.
+
+        The files must be in the store before. Asking twice is asking once. An attempt that had been given up as lost
+        may still finish. Raises NotRecorded, IllegalTransition.
+        """
+        with self._durable() as connection:
+            row = _attempt(connection, attempt, made.key)
+            # All who finish this clip pass here one by one.
+            connection.execute(locked(select(clips.c.key).where(clips.c.key == made.key))).one()
+            first = accepted(connection, made.key)
+            if row.state in (AttemptState.DONE, AttemptState.DUPLICATE) and first is not None:
+                return first
+            end = AttemptState.DUPLICATE if first else AttemptState.DONE
+            check_attempt(attempt, row.state, end)
+            if first is None:
+                first = _accept(connection, attempt, row.device, made)
+            connection.execute(_ended(attempt, end, message=_difference(first, made)))
+            return first
+
+    def fail_attempt(self, attempt: int, error_type: str, message: str, trace: str = "", log_tail: str = "") -> str:
+        """Record a failure; its digest, equal for failures that look alike. Raises NotRecorded, IllegalTransition."""
+        digest = failure_digest(error_type, message)
+        self._end(
+            attempt,
+            AttemptState.FAILED,
+            error_type=storable(error_type),
+            message=storable(message),
+            trace=storable(trace),
+            log_tail=storable(log_tail),
+            failure_digest=digest,
+        )
+        return digest
+
+    def interrupt_attempt(self, attempt: int, message: str = "") -> None:
+        """Record that we were asked to stop. Raises NotRecorded, IllegalTransition."""
+        self._end(attempt, AttemptState.INTERRUPTED, message=storable(message))
+
+    def attempts(self, key: str) -> list[Attempt]:
+        """All attempts of a clip, the first one first."""
+        query = select(attempts).where(attempts.c.key == key).order_by(attempts.c.id)
+        with self._read() as connection:
+            return [_shown(row) for row in connection.execute(query)]
+
+    def running_attempts(self, film_production: int) -> list[Attempt]:
+        """Attempts of a production that have not ended."""
+        query = select(attempts).where(
+            attempts.c.production_id == film_production, attempts.c.state == AttemptState.RUNNING
+        )
+        with self._read() as connection:
+            return [_shown(row) for row in connection.execute(query.order_by(attempts.c.id))]
+
+    def failures(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
+        """Failed attempts of each clip since it last succeeded or was released, the oldest first; others are absent."""
+        earlier = attempts.alias()
+        success = select(func.coalesce(func.max(earlier.c.id), 0)).where(
+            earlier.c.key == attempts.c.key, earlier.c.state == AttemptState.DONE
+        )
+        query = select(attempts).where(
+            attempts.c.state == AttemptState.FAILED,
+            attempts.c.forgiven_at.is_(None),
+            attempts.c.id > success.scalar_subquery(),
+        )
+        found: dict[str, list[Attempt]] = {}
+        with self._read() as connection:
+            for row in select_in(connection, query.order_by(attempts.c.id), attempts.c.key, keys):
+                found.setdefault(row.key, []).append(_shown(row))
+        return found
+
+    def _end(self, attempt: int, state: AttemptState, **values: str) -> None:
+        with self._write() as connection:
+            row = _attempt(connection, attempt)
+            check_attempt(attempt, row.state, state)
+            connection.execute(_ended(attempt, state, **values))
+
+
+def failure_digest(error_type: str, message: str) -> str:
+    """Names a failure. Numbers and addresses in the message do not count: they differ between equal failures."""
+    alike = re.sub(r"0x[0-9a-fA-F]+|\d+", "#", message)
+    return hashlib.sha256(f"{error_type}\n{alike}".encode(errors="backslashreplace")).hexdigest()
+
+
+def _attempt(connection: Connection, attempt: int, key: str | None = None) -> Row[Any]:
+    row = connection.execute(locked(select(attempts).where(attempts.c.id == attempt))).one_or_none()
+    if row is None or key not in (None, row.key):
+        raise unknown("attempt", attempt if key is None else f"{attempt} of clip {key}")
+    return row
+
+
+def _ended(attempt: int, state: AttemptState, **values: str | None) -> Update:
+    return update(attempts).where(attempts.c.id == attempt).values(state=state, ended_at=micros(), **values)
+
+
+def _accept(connection: Connection, attempt: int, device: str, made: TakeRow) -> Take:
+    row = {
+        "key": made.key,
+        "attempt_id": attempt,
+        "state": TakeState.ACCEPTED,
+        "video": made.video,
+        "latents": made.latents,
+        "tail": made.tail,
+        "frames": made.frames,
+        "width": made.width,
+        "height": made.height,
+        "frames_digest": made.frames_digest,
+        "nfe": made.nfe,
+        "seconds_json": json.dumps(dict(made.seconds), sort_keys=True),
+        "bytes": made.bytes,
+        "model_digest": made.model_digest,
+        "device": device,
+        "code_version": made.code_version,
+        "environment_json": json.dumps(dict(made.environment), sort_keys=True),
+        "accepted_at": micros(),
+    }
+    return take_of(connection.execute(insert(takes).returning(takes), row).one())
+
+
+def _difference(first: Take, made: TakeRow) -> str | None:
+    """Two takes of one clip should be equal. When they are not, that is worth knowing."""
+    if first.frames_digest == made.frames_digest:
+        return None
+    return f"its frames differ from those of take {first.id}: {made.frames_digest}, accepted {first.frames_digest}"
+
+
+def _shown(row: Row[Any]) -> Attempt:
+    return Attempt(
+        row.id,
+        row.production_id,
+        row.key,
+        AttemptState(row.state),
+        row.host,
+        row.pid,
+        row.device,
+        row.worker,
+        seconds(row.started_at),
+        seconds_or_none(row.ended_at),
+        row.error_type,
+        row.message,
+        row.trace,
+        row.log_tail,
+        row.failure_digest,
+    )

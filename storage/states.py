@@ -1,0 +1,75 @@
+"""The states of attempts, productions and takes, and which may follow which. The ledger enforces them.
+
+An attempt or a production that is left `running` by a dead process is `lost`: marked so when its film is
+claimed again. A lost attempt may still end in any way, because a process that was only slow may come back;
+what it made is named by the clip's key and is as good as any. A lost production is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from .errors import IllegalTransition
+
+
+class AttemptState(StrEnum):
+    """`duplicate`: finished, after another attempt's take of the same clip had been accepted."""
+
+    RUNNING = "running"
+    DONE = "done"
+    DUPLICATE = "duplicate"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
+class ProductionState(StrEnum):
+    """`partial`: finished with shots missing."""
+
+    RUNNING = "running"
+    DONE = "done"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
+class TakeState(StrEnum):
+    """`damaged`: a file of it is gone or altered, so it is never served again."""
+
+    ACCEPTED = "accepted"
+    DAMAGED = "damaged"
+
+
+_OVER: frozenset[AttemptState] = frozenset(
+    {AttemptState.DONE, AttemptState.DUPLICATE, AttemptState.FAILED, AttemptState.INTERRUPTED}
+)
+ATTEMPT_NEXT: Mapping[AttemptState, frozenset[AttemptState]] = {
+    AttemptState.RUNNING: _OVER | {AttemptState.LOST},
+    AttemptState.LOST: _OVER,
+} | {state: frozenset() for state in _OVER}
+PRODUCTION_NEXT: Mapping[ProductionState, frozenset[ProductionState]] = {
+    state: frozenset(set(ProductionState) - {state}) if state is ProductionState.RUNNING else frozenset()
+    for state in ProductionState
+}
+TAKE_NEXT: Mapping[TakeState, frozenset[TakeState]] = {
+    TakeState.ACCEPTED: frozenset({TakeState.DAMAGED}),
+    TakeState.DAMAGED: frozenset(),
+}
+
+
+def check_attempt(attempt: int, old: str, new: AttemptState) -> None:
+    """Raises IllegalTransition unless an attempt may go from `old` to `new`."""
+    _check(f"Attempt {attempt}", old, new, ATTEMPT_NEXT[AttemptState(old)])
+
+
+def check_production(production: int, old: str, new: ProductionState) -> None:
+    """Raises IllegalTransition unless a production may go from `old` to `new`."""
+    _check(f"Production {production}", old, new, PRODUCTION_NEXT[ProductionState(old)])
+
+
+def _check(what: str, old: str, new: str, allowed: frozenset[StrEnum] | frozenset[AttemptState]) -> None:
+    if new not in allowed:
+        after = ", ".join(sorted(allowed)) or "nothing, it is over"
+        raise IllegalTransition(f"{what} is {old} and cannot become {new}; allowed next: {after}. Begin a new one.")

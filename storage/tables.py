@@ -1,0 +1,197 @@
+"""The schema, one for SQLite and Postgres. Times are integer microseconds since the epoch, UTC.
+
+    leases       who may work on what; a row stays after release, so that its fence only grows
+    productions  one run of one film
+    clips        what can be computed: a key and the spec it is the hash of
+    slates       where a clip sat in a production (shot, clip, take), and why it was to be rendered
+    attempts     who ran a clip, when, how it ended
+    takes        what came of it; at most one accepted take a key, which the index promises
+    prints       a take encoded for one film specification
+    versions     finished films
+    holds        chains that are not tried again until released
+
+`migrations/versions` holds the same schema as a history; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Connection, ForeignKey, Index, Integer, MetaData, Table, Text, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+metadata = MetaData()
+Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER
+
+
+def _time(name: str, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _text(name: str, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("resource", Text, primary_key=True),
+    Column("fence", BigInteger, nullable=False),
+    _text("host", nullable=True),  # null: nobody holds it
+    _text("machine", nullable=True),
+    Column("pid", BigInteger),
+    Column("pid_started", BigInteger),
+    _time("acquired_at", nullable=True),
+    _time("expires_at", nullable=True),
+)
+
+productions = Table(
+    "productions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _text("film"),
+    _text("title"),
+    _text("storyboard_path"),
+    _text("storyboard_digest"),
+    _text("plan_json"),
+    _text("state"),
+    _text("message", nullable=True),
+    Column("fence", BigInteger),
+    _text("host"),
+    Column("pid", BigInteger, nullable=False),
+    _time("started_at"),
+    _time("ended_at", nullable=True),
+    Index("productions_by_film", "film", "id"),
+)
+
+clips = Table(
+    "clips",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _text("spec_json"),
+    _time("created_at"),
+)
+
+slates = Table(
+    "slates",
+    metadata,
+    Column("production_id", Id, ForeignKey("productions.id"), primary_key=True),
+    Column("shot", Text, primary_key=True),
+    Column("clip", Integer, primary_key=True),
+    Column("take", Integer, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("key", Text, ForeignKey("clips.key"), nullable=False),
+    _text("why"),
+    Index("slates_by_key", "key"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("production_id", Id, ForeignKey("productions.id"), nullable=False),
+    Column("key", Text, ForeignKey("clips.key"), nullable=False),
+    _text("state"),
+    _text("host"),
+    Column("pid", BigInteger, nullable=False),
+    _text("device"),
+    _text("worker"),
+    _time("started_at"),
+    _time("ended_at", nullable=True),
+    _text("error_type", nullable=True),
+    _text("message", nullable=True),
+    _text("trace", nullable=True),
+    _text("log_tail", nullable=True),
+    _text("failure_digest", nullable=True),
+    _time("forgiven_at", nullable=True),
+    Index("attempts_by_key", "key", "id"),
+    Index("attempts_by_production", "production_id", "state"),
+)
+
+takes = Table(
+    "takes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("key", Text, ForeignKey("clips.key"), nullable=False),
+    Column("attempt_id", Id, ForeignKey("attempts.id"), nullable=False),
+    _text("state"),
+    _text("video"),
+    _text("latents"),
+    _text("tail", nullable=True),
+    Column("frames", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    _text("frames_digest"),
+    Column("nfe", BigInteger, nullable=False),
+    _text("seconds_json"),
+    Column("bytes", BigInteger, nullable=False),
+    _text("model_digest"),
+    _text("device"),
+    _text("code_version"),
+    _text("environment_json"),
+    _time("accepted_at"),
+    _time("dropped_at", nullable=True),
+    _text("drop_reason", nullable=True),
+    Index("takes_by_model", "model_digest", "device", "id"),
+)
+Index(
+    "takes_one_accepted",
+    takes.c.key,
+    unique=True,
+    sqlite_where=text("state = 'accepted'"),
+    postgresql_where=text("state = 'accepted'"),
+)
+
+prints = Table(
+    "prints",
+    metadata,
+    Column("take_file", Text, primary_key=True),
+    Column("print_key", Text, primary_key=True),
+    _text("file"),
+    Column("bytes", BigInteger, nullable=False),
+    _time("created_at"),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("production_id", Id, ForeignKey("productions.id"), nullable=False),
+    _text("film"),
+    _text("path"),
+    _text("file_digest"),
+    Column("frames", BigInteger, nullable=False),
+    _text("fps"),
+    _text("cut_json"),
+    _text("lineage_json"),
+    _time("created_at"),
+    Index("versions_by_film", "film", "id"),
+    Index("versions_by_digest", "file_digest"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _text("film"),
+    _text("shot"),
+    _text("chain_key"),
+    _text("reason"),
+    _text("failure_digest"),
+    _time("created_at"),
+    _time("released_at", nullable=True),
+)
+Index(
+    "holds_one_open",
+    holds.c.film,
+    holds.c.shot,
+    holds.c.chain_key,
+    unique=True,
+    sqlite_where=text("released_at IS NULL"),
+    postgresql_where=text("released_at IS NULL"),
+)
+
+
+def insert_new(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """INSERT that leaves rows alone which are there already (both databases write this alike)."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()

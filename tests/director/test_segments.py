@@ -1,0 +1,92 @@
+"""Which runs of clips must be rendered: pure arithmetic on chains."""
+
+from fractions import Fraction
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from director.planned import Plan, PlannedClip, PlannedShot, Slate
+from director.segments import segments
+from shots.spec import ClipSpec, ModelRef, Recipe, Sampler
+
+
+def chain(prompts: list[str]) -> list[ClipSpec]:
+    specs: list[ClipSpec] = []
+    for n, prompt in enumerate(prompts):
+        before = specs[-1].key if specs else None
+        model = ModelRef("pocket", "sha256:0", "animatediff")
+        specs.append(ClipSpec(model, 64, 64, 8, prompt, "", 1, n, Sampler(), Recipe(), before))
+    return specs
+
+
+def film(name: str, *chains: list[ClipSpec]) -> Plan:
+    shots = tuple(
+        PlannedShot(
+            f"s{n}",
+            tuple(PlannedClip(Slate(name, f"s{n}", k + 1), spec, spec.key, 0, 8, 50) for k, spec in enumerate(specs)),
+            8 * len(specs),
+        )
+        for n, specs in enumerate(chains)
+    )
+    return Plan(name, name, Fraction(8), (64, 64), 1, shots, (), sum(s.frames for s in shots), storyboard=Path("x"))
+
+
+def test_a_whole_chain_is_one_segment():
+    specs = chain(["a"] * 6)
+    (only,) = segments([film("f", specs)], {})
+    assert (only.first, len(only.specs), only.after, only.name) == (1, 6, None, "f/s0/1-6")
+
+
+def test_a_missing_middle_starts_from_the_tail_before_it():
+    specs = chain(["a"] * 5)
+    have = {spec.key: True for spec in specs if spec.index not in (2, 3)}
+    (only,) = segments([film("f", specs)], have)
+    assert [s.index for s in only.specs] == [2, 3]
+    assert only.after == specs[1].key
+
+
+def test_a_clip_whose_tail_is_gone_is_rendered_again_with_the_one_after_it():
+    specs = chain(["a"] * 3)
+    (only,) = segments([film("f", specs)], {specs[0].key: True, specs[1].key: False})
+    assert [s.index for s in only.specs] == [1, 2]
+    assert only.after == specs[0].key
+
+
+def test_long_chains_are_split_and_linked():
+    specs = chain(["a"] * 7)
+    parts = segments([film("f", specs)], {}, lockstep=3)
+    assert [len(p.specs) for p in parts] == [3, 3, 1]
+    assert [p.after for p in parts] == [None, specs[2].key, specs[5].key]
+    assert [p.first for p in parts] == [1, 4, 7]
+
+
+def test_films_that_share_a_beginning_render_it_once():
+    short, long = chain(["a", "a", "a"]), chain(["a", "a", "a", "b", "b"])
+    other = chain(["a", "a", "c"])
+    parts = segments([film("f", short, other), film("g", long)], {})
+    assert [(p.film, p.first, len(p.specs)) for p in parts] == [("g", 1, 5), ("f", 3, 1)]
+    assert parts[1].after == long[1].key
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("ab"), min_size=1, max_size=6), min_size=1, max_size=5),
+    st.data(),
+    st.integers(1, 4),
+)
+def test_every_missing_clip_is_rendered_exactly_once_and_can_start(prompts, data, lockstep):
+    chains = [chain(p) for p in prompts]
+    keys = {spec.key: spec for specs in chains for spec in specs}
+    have = {key: data.draw(st.booleans()) for key in data.draw(st.sets(st.sampled_from(sorted(keys))))}
+    parts = segments([film("f", *chains)], have, lockstep)
+    rendered = [key for part in parts for key in part.keys]
+    assert len(rendered) == len(set(rendered))
+    assert set(keys) - set(have) <= set(rendered)
+    assert all(len(part.specs) <= lockstep for part in parts)
+    for part in parts:
+        assert part.after == part.specs[0].previous
+        assert part.after is None or part.after in rendered or have[part.after]
+        for before, after in zip(part.specs, part.specs[1:], strict=False):
+            assert after.previous == before.key
+    for key in set(rendered) & set(have):  # rendered again only because it left no tail
+        assert have[key] is False

@@ -1,0 +1,75 @@
+"""The one-way rule and the promises about what a command loads."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_import_contracts_hold():
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+def modules_after(*arguments: str, cwd: Path) -> set[str]:
+    """Top-level modules that a longtake command has loaded when it ends."""
+    code = (
+        "import sys, json, atexit\n"
+        "atexit.register(lambda: print('\\n@' + json.dumps(sorted({m.split('.')[0] for m in sys.modules})), file=sys.stderr))\n"
+        "from director.cli import main\n"
+        f"sys.argv = ['longtake', *{list(arguments)!r}]\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return set(json.loads(done.stderr.rsplit("@", 1)[1]))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["plan", str(ROOT / "examples/harbour.yaml")],
+        ["status"],
+        ["schema"],
+    ],
+    ids=lambda a: a[0],
+)
+def test_looking_loads_no_torch_and_no_ray(arguments, tmp_path):
+    loaded = modules_after(*arguments, cwd=tmp_path)
+    assert not loaded & {"torch", "diffusers", "transformers", "ray", "moviepy"}
+
+
+def test_shots_works_without_ray_and_databases():
+    code = (
+        "import sys\n"
+        "for name in ('ray', 'sqlalchemy', 'alembic', 'pydantic', 'typer', 'rich', 'moviepy'):\n"
+        "    sys.modules[name] = None\n"  # importing it now raises ImportError
+        "import shots.shoot, shots.models, shots.chain, shots.frames, shots.prints\n"
+        "from shots.pocket import reader, scenes\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_functions_and_files_stay_short():
+    import ast
+
+    long_ones = []
+    for room in ("director", "cluster", "shots", "storage"):
+        for path in (ROOT / room).rglob("*.py"):
+            text = path.read_text()
+            if text.count("\n") > 350:
+                long_ones.append(f"{path.relative_to(ROOT)}: {text.count(chr(10))} lines")
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > 60:
+                    long_ones.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert not long_ones
