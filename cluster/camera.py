@@ -48,7 +48,7 @@ class Camera:
 
     def worker(self) -> Worker:
         """Who this camera is, for the ledger."""
-        device = self._model[1].device_name if self._model else self._device
+        device = str(self._model[1].device) if self._model else self._device
         return Worker(self._name, socket.gethostname(), os.getpid(), device, code_version(), environment())
 
     def shoot(self, job: Job, emit: Callable[[Event], None], stop: Callable[[], bool]) -> None:
@@ -70,13 +70,14 @@ class Camera:
             self._model = None
 
     def _shoot(self, job: Job, emit: Callable[[Event], None], stop: Callable[[], bool]) -> JobDone:
+        began = time.perf_counter()
+        emit(Started(job.id, self.worker()))
         from shots.chain import Tail
         from shots.shoot import shoot
 
-        began = time.perf_counter()
-        emit(Started(job.id, self.worker()))
         model = self._warm(job, emit)
         worker = self.worker()  # only now it knows the device
+        emit(Stepped(job.id, 0, job.specs[0].sampler.steps))
         tail = Tail.from_bytes(self._files.open_verified(job.tail).read_bytes()) if job.tail else None
 
         def on_step(step: int, steps: int) -> None:

@@ -61,7 +61,7 @@ class Loading:
 
 @dataclass(frozen=True)
 class Stepped:
-    """`step` of `steps` denoising steps of the whole group are done."""
+    """`step` of `steps` denoising steps of the whole group are done; 0 when the model is ready."""
 
     job: str
     step: int

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -40,9 +49,7 @@ class Part(BaseModel):
     short: ClassVar[str | None] = None
 
     @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> JsonSchemaValue:
         schema = handler(core_schema)
         if cls.short is None:
             return schema
@@ -70,15 +77,17 @@ class Film(Part):
         description="Name of the film in the ledger and of its files. Keep it when you edit the storyboard.",
         examples=["harbour"],
     )
-    title: str = Field("", description="Title for people. Changes no clip.", max_length=500)
+    title: str = Field(default="", description="Title for people. Changes no clip.", max_length=500)
     fps: FrameRate = Field(description="Frames a second of the film.", examples=[8, 24, "30000/1001"])
     size: Size | None = Field(
-        None,
+        default=None,
         description="Width and height in pixels that the model makes. Default: the model's own. "
         "`deliver` scales the finished film.",
         examples=[[64, 64]],
     )
-    seed: Seed = Field(0, description="Start of all randomness. Each shot derives its own seed from it and its id.")
+    seed: Seed = Field(
+        default=0, description="Start of all randomness. Each shot derives its own seed from it and its id."
+    )
 
 
 class Model(ShortPart):
@@ -91,9 +100,9 @@ class Model(ShortPart):
         description="`pocket` (comes with longtake), a folder, or a hub id in the local cache.",
         examples=["pocket", "models/my-model", "guoyww/animatediff-motion-adapter-v1-5-2"],
     )
-    revision: str | None = Field(None, description="Commit of a hub model.", max_length=200)
+    revision: str | None = Field(default=None, description="Commit of a hub model.", max_length=200)
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
-        None, description="Number format that the network computes in. Default: the model's own."
+        default=None, description="Number format that the network computes in. Default: the model's own."
     )
 
 
@@ -101,8 +110,8 @@ class SamplerChoice(ShortPart):
     """How noise becomes a picture."""
 
     short = "name"
-    name: Literal["ddim"] | None = Field(None, description="The sampler. Default: ddim.")
-    steps: int | None = Field(None, ge=1, le=1000, description="Denoising steps. Default: 25.", examples=[25])
+    name: Literal["ddim"] | None = Field(default=None, description="The sampler. Default: ddim.")
+    steps: int | None = Field(default=None, ge=1, le=1000, description="Denoising steps. Default: 25.", examples=[25])
 
 
 class GuidanceChoice(ShortPart):
@@ -110,10 +119,10 @@ class GuidanceChoice(ShortPart):
 
     short = "kind"
     kind: Literal["cfg", "cfg_plus_plus"] | None = Field(
-        None, description="cfg: classifier-free guidance. cfg_plus_plus: CFG++, scale from 0 to 1."
+        default=None, description="cfg: classifier-free guidance. cfg_plus_plus: CFG++, scale from 0 to 1."
     )
     scale: float | None = Field(
-        None,
+        default=None,
         ge=0,
         le=100,
         allow_inf_nan=False,
@@ -126,11 +135,11 @@ class PriorChoice(ShortPart):
 
     short = "kind"
     kind: Literal["iid", "pyoco"] | None = Field(
-        None, description="iid: independent in every frame. pyoco: correlated between frames (PYoCo)."
+        default=None, description="iid: independent in every frame. pyoco: correlated between frames (PYoCo)."
     )
-    mode: Literal["mixed", "progressive"] | None = Field(None, description="pyoco: form of the correlation.")
+    mode: Literal["mixed", "progressive"] | None = Field(default=None, description="pyoco: form of the correlation.")
     alpha: float | None = Field(
-        None, ge=0, le=1000, allow_inf_nan=False, description="pyoco: strength of the correlation; 0 is none."
+        default=None, ge=0, le=1000, allow_inf_nan=False, description="pyoco: strength of the correlation; 0 is none."
     )
 
 
@@ -139,20 +148,31 @@ class ChainChoice(ShortPart):
 
     short = "kind"
     kind: Literal["none", "vidrd"] | None = Field(
-        None, description="vidrd: a clip reuses the noise and first frames of the one before (VidRD). none: no bond."
+        default=None,
+        description="vidrd: a clip reuses the noise and first frames of the one before (VidRD). none: no bond.",
     )
-    overlap: int | None = Field(None, ge=0, le=1000, description="vidrd: frames shared with the clip before (M).")
+    overlap: int | None = Field(
+        default=None, ge=0, le=1000, description="vidrd: frames shared with the clip before (M)."
+    )
     alpha: float | None = Field(
-        None, ge=0, le=1000, allow_inf_nan=False, description="vidrd: how much of the old noise the new frames keep."
+        default=None,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="vidrd: how much of the old noise the new frames keep.",
     )
     beta: float | None = Field(
-        None, ge=0, le=1, allow_inf_nan=False, description="vidrd: share of the steps that hold the shared frames."
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="vidrd: share of the steps that hold the shared frames.",
     )
     schedule: Literal["staged", "constant"] | None = Field(
-        None, description="vidrd: staged frees the shared frames one after another; constant, all at once."
+        default=None, description="vidrd: staged frees the shared frames one after another; constant, all at once."
     )
     order: Literal["forward", "reverse"] | None = Field(
-        None,
+        default=None,
         description="vidrd: forward repeats the last frames in order and the cut drops them; "
         "reverse starts from the mirrored tail and keeps all frames, as published.",
     )
@@ -171,7 +191,9 @@ class RecipeChoice(ShortPart):
     """Settings of the methods: a preset, and what differs from it."""
 
     short = "preset"
-    preset: PresetName | None = Field(None, description="Name of a recipe to start from. Default: the film's recipe.")
+    preset: PresetName | None = Field(
+        default=None, description="Name of a recipe to start from. Default: the film's recipe."
+    )
     guidance: GuidanceChoice | None = None
     prior: PriorChoice | None = None
     chain: ChainChoice | None = None
@@ -180,20 +202,22 @@ class RecipeChoice(ShortPart):
 class Defaults(Part):
     """What every shot has unless it says otherwise."""
 
-    model: Model | None = Field(None, description="Default: pocket.")
-    negative_prompt: Line = Field("", description="What the pictures should not show.")
+    model: Model | None = Field(default=None, description="Default: pocket.")
+    negative_prompt: Line = Field(default="", description="What the pictures should not show.")
     sampler: SamplerChoice | None = None
-    recipe: RecipeChoice | None = Field(None, description="A preset's name or settings. Default: standard.")
+    recipe: RecipeChoice | None = Field(default=None, description="A preset's name or settings. Default: standard.")
     clip_frames: Frames | None = Field(
-        None, description="Frames denoised together. Default: the model's own.", examples=[8]
+        default=None, description="Frames denoised together. Default: the model's own.", examples=[8]
     )
 
 
 class Beat(Part):
     """A new prompt from some time of the shot on. A clip uses the one in force at its first frame."""
 
-    at: SecondsOrZero | None = Field(None, description="Seconds from the shot's beginning.")
-    at_frame: int | None = Field(None, ge=0, le=1_000_000, description="The same in frames; give one of the two.")
+    at: SecondsOrZero | None = Field(default=None, description="Seconds from the shot's beginning.")
+    at_frame: int | None = Field(
+        default=None, ge=0, le=1_000_000, description="The same in frames; give one of the two."
+    )
     prompt: Prompt
 
 
@@ -204,9 +228,9 @@ class TransitionChoice(ShortPart):
     kind: Literal["cut", "crossfade", "fade"] = Field(
         description="cut: at once. crossfade: overlaps the end of what is before. fade: through a colour."
     )
-    seconds: Seconds | None = Field(None, description="Length. Default: half a second.")
-    frames: Frames | None = Field(None, description="Length in film frames, instead of seconds.")
-    colour: Colour | None = Field(None, description="fade: the colour that it goes through. Default: black.")
+    seconds: Seconds | None = Field(default=None, description="Length. Default: half a second.")
+    frames: Frames | None = Field(default=None, description="Length in film frames, instead of seconds.")
+    colour: Colour | None = Field(default=None, description="fade: the colour that it goes through. Default: black.")
 
 
 class TitleCard(ShortPart):
@@ -214,11 +238,13 @@ class TitleCard(ShortPart):
 
     short = "text"
     text: str = Field(min_length=1, max_length=500, description="The words. Line breaks are kept.")
-    seconds: Seconds | None = Field(None, description="Length. Default: two seconds.")
-    frames: Frames | None = Field(None, description="Length in film frames, instead of seconds.")
-    over: Literal["card", "shot"] = Field("card", description="card: before the shot. shot: over its first frames.")
-    colour: Colour = Field((0, 0, 0), description="Colour of the card. Default: black.")
-    text_colour: Colour = Field((255, 255, 255), description="Colour of the words. Default: white.")
+    seconds: Seconds | None = Field(default=None, description="Length. Default: two seconds.")
+    frames: Frames | None = Field(default=None, description="Length in film frames, instead of seconds.")
+    over: Literal["card", "shot"] = Field(
+        default="card", description="card: before the shot. shot: over its first frames."
+    )
+    colour: Colour = Field(default=(0, 0, 0), description="Colour of the card. Default: black.")
+    text_colour: Colour = Field(default=(255, 255, 255), description="Colour of the words. Default: white.")
 
 
 class Audio(ShortPart):
@@ -226,26 +252,32 @@ class Audio(ShortPart):
 
     short = "file"
     file: InsidePath = Field(description="Path below the storyboard's folder.", examples=["audio/waves.wav"])
-    gain: Decibel = Field(0.0, description="Decibels; 0 leaves it as it is.")
-    start: SecondsOrZero | None = Field(None, description="When it begins, in seconds from the shot's first frame.")
-    fade_in: SecondsOrZero | None = Field(None, description="Seconds.")
-    fade_out: SecondsOrZero | None = Field(None, description="Seconds.")
+    gain: Decibel = Field(default=0.0, description="Decibels; 0 leaves it as it is.")
+    start: SecondsOrZero | None = Field(
+        default=None, description="When it begins, in seconds from the shot's first frame."
+    )
+    fade_in: SecondsOrZero | None = Field(default=None, description="Seconds.")
+    fade_out: SecondsOrZero | None = Field(default=None, description="Seconds.")
 
 
 class Bed(Audio):
     """The sound under the whole film."""
 
-    loop: bool = Field(False, description="Repeat it until the film ends.")
+    loop: bool = Field(default=False, description="Repeat it until the film ends.")
 
 
 class Delivery(ShortPart):
     """One finished file."""
 
     short = "name"
-    name: FileName | None = Field(None, description="File name. Default: the film's id.", examples=["harbour"])
-    size: Size | None = Field(None, description="Width and height in pixels. Default: the film's.")
-    codec: Literal["h264", "h265", "prores"] = Field("h264", description="h264 and h265 in .mp4, prores in .mov.")
-    scaler: Literal["lanczos", "bicubic", "nearest"] = Field("lanczos", description="How pictures are enlarged.")
+    name: FileName | None = Field(default=None, description="File name. Default: the film's id.", examples=["harbour"])
+    size: Size | None = Field(default=None, description="Width and height in pixels. Default: the film's.")
+    codec: Literal["h264", "h265", "prores"] = Field(
+        default="h264", description="h264 and h265 in .mp4, prores in .mov."
+    )
+    scaler: Literal["lanczos", "bicubic", "nearest"] = Field(
+        default="lanczos", description="How pictures are enlarged."
+    )
 
 
 def _listed(value: Any) -> Any:
@@ -269,19 +301,23 @@ class Shot(Part):
 
     id: Identifier = Field(description="Stable name. Seeds derive from it, so moving a shot changes no picture.")
     prompt: Prompt = Field(description="What is seen.", examples=["a red boat drifting right over the sea by day"])
-    negative_prompt: Line | None = Field(None, description="What should not be seen; replaces the film's.")
-    seconds: Seconds | None = Field(None, description="Length; give seconds or frames.", examples=[4])
-    frames: Frames | None = Field(None, description="Length in film frames; give seconds or frames.")
-    beats: list[Beat] = Field([], description="Prompts that follow the first one, each with its time.", max_length=10_000)
-    seed: Seed | None = Field(None, description="Replaces the seed derived from the film's seed and the shot's id.")
+    negative_prompt: Line | None = Field(default=None, description="What should not be seen; replaces the film's.")
+    seconds: Seconds | None = Field(default=None, description="Length; give seconds or frames.", examples=[4])
+    frames: Frames | None = Field(default=None, description="Length in film frames; give seconds or frames.")
+    beats: list[Beat] = Field(
+        default=[], description="Prompts that follow the first one, each with its time.", max_length=10_000
+    )
+    seed: Seed | None = Field(
+        default=None, description="Replaces the seed derived from the film's seed and the shot's id."
+    )
     model: Model | None = None
     sampler: SamplerChoice | None = None
     recipe: RecipeChoice | None = None
-    clip_frames: Frames | None = Field(None, description="Frames denoised together, for this shot.")
-    transition: TransitionChoice | None = Field(None, description="The way into this shot. Default: cut.")
+    clip_frames: Frames | None = Field(default=None, description="Frames denoised together, for this shot.")
+    transition: TransitionChoice | None = Field(default=None, description="The way into this shot. Default: cut.")
     title: TitleCard | None = None
-    audio: list[Audio] = Field([], description="Sounds that play with this shot.", max_length=100)
-    notes: str = Field("", description="For people. Changes no clip.", max_length=100_000)
+    audio: list[Audio] = Field(default=[], description="Sounds that play with this shot.", max_length=100)
+    notes: str = Field(default="", description="For people. Changes no clip.", max_length=100_000)
 
 
 class Board(Part):
@@ -291,6 +327,6 @@ class Board(Part):
     film: Film
     defaults: Defaults = Defaults()
     shots: list[Shot] = Field(min_length=1, max_length=100_000, description="In film order.")
-    bed: Bed | None = Field(None, description="Sound under the whole film.")
-    deliver: Deliveries = Field([], description="The finished files: one, or a list. Default: one, h264.")
-    notes: str = Field("", description="For people. Changes no clip.", max_length=100_000)
+    bed: Bed | None = Field(default=None, description="Sound under the whole film.")
+    deliver: Deliveries = Field(default=[], description="The finished files: one, or a list. Default: one, h264.")
+    notes: str = Field(default="", description="For people. Changes no clip.", max_length=100_000)

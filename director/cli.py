@@ -28,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Storyboards = Annotated[list[str], typer.Argument(help="Storyboard files or globs.", metavar="STORYBOARD...")]
+Storyboards = Annotated[list[str], typer.Argument(help="Storyboard files or globs.", metavar="STORYBOARD")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder for ledger and files (LONGTAKE_DIR). Default: .longtake")
 ]
@@ -108,7 +108,9 @@ def plan(
 @app.command()
 def render(
     storyboards: Storyboards,
-    on: Annotated[str, typer.Option("--on", help="`local`: this process. `ray`: RAY_ADDRESS, or a local Ray.")] = "local",
+    on: Annotated[
+        str, typer.Option("--on", help="`local`: this process. `ray`: RAY_ADDRESS, or a local Ray.")
+    ] = "local",
     cameras: Annotated[int | None, typer.Option("--cameras", min=1, help="Ray: camera processes at most.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ... (with --on local)")] = "auto",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads (with --on local).")] = None,
@@ -156,7 +158,9 @@ def status(
 
 @app.command()
 def lineage(
-    what: Annotated[str, typer.Argument(help="A film or clip file, a film id, FILM:SHOT/CLIP, or the start of a clip key.")],
+    what: Annotated[
+        str, typer.Argument(help="A film or clip file, a film id, FILM:SHOT/CLIP, or the start of a clip key.")
+    ],
     as_json: Json = False,
     data: Data = None,
     db: Db = None,
@@ -205,7 +209,9 @@ def doctor(as_json: Json = False, data: Data = None, db: Db = None) -> None:
 
 @app.command()
 def bench(
-    which: Annotated[list[str] | None, typer.Argument(help="render, splice, plan, lockstep; all when left out.")] = None,
+    which: Annotated[
+        list[str] | None, typer.Argument(help="render, splice, plan, lockstep; all when left out.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller cases; ratios are rougher.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -221,5 +227,3 @@ def bench(
 
 def _print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-
-

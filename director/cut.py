@@ -92,29 +92,31 @@ _NOTHING = _Piece(PlannedShot("", (), 0), None, 0)
 def _pieces(shots: Sequence[PlannedShot]) -> list[_Piece]:
     pieces: list[_Piece] = []
     for shot in shots:
-        way = shot.transition
-        shot_before = len(pieces) - 1
         if shot.title is not None and shot.title.over == "card":
             pieces.append(_Piece(shot, shot.title, shot.title.frames))
         pieces.append(_Piece(shot, None, shot.frames))
-        if way.kind == "crossfade":
-            # With what is right before the shot, be it a shot or this shot's own card.
-            if len(pieces) < 2:
-                raise CutError(
-                    f"shot {shot.id}: a crossfade into the first shot has nothing to fade from; "
-                    "use a fade, a cut, or a title card before it"
-                )
-            pieces[-2] = replace(pieces[-2], overlapped=way.frames)
-            pieces[-1] = replace(pieces[-1], overlap=way.frames)
-        if way.kind == "fade":
-            # Out of the shot before and into this one; a card between the two stands as it is.
-            out = way.frames // 2
-            pieces[-1] = replace(pieces[-1], fade_in=way.frames - out, colour_in=way.colour)
-            if shot_before >= 0:
-                pieces[shot_before] = replace(pieces[shot_before], fade_out=out, colour_out=way.colour)
+        _join(pieces, shot)
     for piece in pieces:
         _check(piece)
     return pieces
+
+
+def _join(pieces: list[_Piece], shot: PlannedShot) -> None:
+    """Mix the last piece with the one right before it: another shot, or this shot's own card."""
+    way = shot.transition
+    if way.kind == "crossfade":
+        if len(pieces) < 2:
+            raise CutError(
+                f"shot {shot.id}: a crossfade into the first shot has nothing to fade from; "
+                "use a fade, a cut, or a title card before it"
+            )
+        pieces[-2] = replace(pieces[-2], overlapped=way.frames)
+        pieces[-1] = replace(pieces[-1], overlap=way.frames)
+    if way.kind == "fade":
+        out = way.frames // 2
+        pieces[-1] = replace(pieces[-1], fade_in=way.frames - out, colour_in=way.colour)
+        if len(pieces) > 1:
+            pieces[-2] = replace(pieces[-2], fade_out=out, colour_out=way.colour)
 
 
 def _check(piece: _Piece) -> None:

@@ -57,10 +57,10 @@ class Problem:
         text = f"{place}: {self.where}: {self.what}" if self.where else f"{place}: {self.what}"
         if self.given is not None:
             text += f" (given: {self.given})"
-        if self.nearest is not None:
-            text += f"; did you mean {self.nearest!r}?"
         if self.allowed is not None:
             text += f"; allowed: {self.allowed}"
+        if self.nearest is not None:
+            text += f"; did you mean {self.nearest!r}?"
         return text
 
 

@@ -212,9 +212,7 @@ Size = Annotated[
 ]
 Prompt = Annotated[str, PlainValidator(_prompt), _schema("string", minLength=1, maxLength=MOST_TEXT)]
 Line = Annotated[str, BeforeValidator(_tidy), Field(max_length=MOST_TEXT)]
-Identifier = Annotated[
-    str, PlainValidator(_identifier), _schema("string", pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-]
+Identifier = Annotated[str, PlainValidator(_identifier), _schema("string", pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 InsidePath = Annotated[str, PlainValidator(_inside), _schema("string", minLength=1)]
 FileName = Annotated[str, PlainValidator(_file_name), _schema("string", minLength=1, maxLength=120)]
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from shots.pocket.vocabulary import known_words, unknown_words
 from shots.price import predicted_nfe
-from shots.spec import ClipSpec, NoChain, VidRD
+from shots.spec import ClipSpec, NoChain
 
 from .checks import delivery_name
 from .errors import Problem, StoryboardError
 from .planned import Deliver, Plan, PlannedClip, PlannedShot, Slate
-from .settle import SettledShot, card_frames
+from .settle import SettledShot
 from .storyboard import Storyboard
 
 MOST_CLIPS = 100_000
@@ -30,10 +30,11 @@ def plan(storyboard: Storyboard) -> Plan:
     size = storyboard.shots[0].size
     shots, cursor = [], 0
     for settled in storyboard.shots:
-        cursor += card_frames(settled)
-        start = cursor - (settled.transition.frames if settled.transition.kind == "crossfade" else 0)
+        timed = settled.timed
+        cursor += timed.card
+        start = cursor - (timed.transition.frames if timed.transition.kind == "crossfade" else 0)
         shots.append(_shot(film.id, settled, start))
-        cursor = start + settled.frames
+        cursor = start + timed.frames
     return Plan(
         film.id,
         film.title or film.id,
@@ -55,30 +56,25 @@ def clip_count(frames: int, clip_frames: int, dropped: int) -> int:
     return 1 + max(0, -(-(frames - clip_frames) // (clip_frames - dropped)))
 
 
-def _dropped(settled: SettledShot) -> int:
-    """Leading frames of every clip but the first that repeat the clip before."""
-    chain = settled.recipe.chain
-    return chain.overlap if isinstance(chain, VidRD) and chain.order == "forward" else 0
-
-
 def _check_length(storyboard: Storyboard) -> None:
-    counts = [clip_count(s.frames, s.clip_frames, _dropped(s)) for s in storyboard.shots]
+    counts = [clip_count(s.timed.frames, s.clip_frames, s.dropped) for s in storyboard.shots]
     if sum(counts) > MOST_CLIPS:
-        longest = storyboard.shots[counts.index(max(counts))].id
+        longest = storyboard.shots[counts.index(max(counts))].timed.id
         what = f"the film needs {sum(counts)} clips, shot {longest!r} alone {max(counts)}"
         allowed = f"at most {MOST_CLIPS} clips a film; shorten shots, or write several films"
         raise StoryboardError([Problem(str(storyboard.path), what, allowed=allowed)])
 
 
 def _shot(film: str, settled: SettledShot, start: int) -> PlannedShot:
+    timed = settled.timed
     return PlannedShot(
-        settled.id,
+        timed.id,
         tuple(_clips(film, settled)),
-        settled.frames,
+        timed.frames,
         "; ".join(settled.notes) or None,
-        settled.transition,
-        settled.title,
-        settled.audio,
+        timed.transition,
+        timed.title,
+        timed.audio,
         settled.shot.prompt,
         start,
     )
@@ -86,16 +82,17 @@ def _shot(film: str, settled: SettledShot, start: int) -> PlannedShot:
 
 def _clips(film: str, settled: SettledShot) -> Iterator[PlannedClip]:
     """The chain: every clip but the first drops what it repeats, and the last is cut where the shot ends."""
-    dropped, done, previous = _dropped(settled), 0, None
-    starts = [first for first, _ in settled.beats]
-    for index in range(clip_count(settled.frames, settled.clip_frames, dropped)):
-        first = dropped if index else 0
-        kept = min(settled.clip_frames - first, settled.frames - done)
+    model = settled.card.ref()
+    timed, done, previous = settled.timed, 0, None
+    starts = [first for first, _ in timed.beats]
+    for index in range(clip_count(timed.frames, settled.clip_frames, settled.dropped)):
+        first = settled.dropped if index else 0
+        kept = min(settled.clip_frames - first, timed.frames - done)
         spec = ClipSpec(
-            settled.model,
+            model,
             *settled.size,
             settled.clip_frames,
-            settled.beats[bisect_right(starts, done) - 1][1],
+            timed.beats[bisect_right(starts, done) - 1][1],
             settled.negative_prompt,
             settled.seed,
             index,
@@ -105,7 +102,7 @@ def _clips(film: str, settled: SettledShot) -> Iterator[PlannedClip]:
         )
         key = spec.key
         previous = None if isinstance(settled.recipe.chain, NoChain) else key
-        yield PlannedClip(Slate(film, settled.id, index + 1), spec, key, first, kept, predicted_nfe(spec))
+        yield PlannedClip(Slate(film, timed.id, index + 1), spec, key, first, kept, predicted_nfe(spec))
         done += kept
 
 
@@ -130,21 +127,21 @@ def _size_warnings(storyboard: Storyboard) -> Iterator[str]:
     cards = {s.card.id: (s.card, s.size) for s in storyboard.shots}
     for card, (width, height) in cards.values():
         if (width, height) != card.size_native:
-            native = "{} x {}".format(*card.size_native)
-            yield f"size {width} x {height} is not the one that {card.id} was trained at ({native}): expect weaker pictures"
+            native = "{}x{}".format(*card.size_native)
+            yield f"size {width}x{height} is not what {card.id} was made for ({native}): expect weaker pictures"
 
 
 def _beat_warnings(settled: SettledShot, shot: PlannedShot) -> Iterator[str]:
     """A beat between two clips' first frames is never seen."""
-    if len(settled.beats) == 1:
+    if len(settled.timed.beats) == 1:
         return
     firsts, done = [], 0
     for clip in shot.clips:
         firsts.append(done)
         done += clip.kept
-    starts = [start for start, _ in settled.beats]
+    starts = [start for start, _ in settled.timed.beats]
     used = {bisect_right(starts, first) - 1 for first in firsts}
-    for k, (start, prompt) in enumerate(settled.beats):
+    for k, (start, prompt) in enumerate(settled.timed.beats):
         if k not in used:
             name = f"beat {k} ({prompt[:40]!r}, from frame {start})" if k else f"the prompt ({prompt[:40]!r})"
             firsts_text = ", ".join(map(str, firsts[:12])) + (", ..." if len(firsts) > 12 else "")
@@ -158,11 +155,11 @@ def _word_warnings(storyboard: Storyboard) -> Iterator[str]:
     for settled in storyboard.shots:
         if settled.card.id != "pocket":
             continue
-        for text in (*(prompt for _, prompt in settled.beats), settled.negative_prompt):
+        for text in (*(prompt for _, prompt in settled.timed.beats), settled.negative_prompt):
             if text not in seen:
                 seen[text] = unknown_words(text)
             for word in seen[text]:
-                unknown.setdefault(word, {})[settled.id] = None
+                unknown.setdefault(word, {})[settled.timed.id] = None
     if unknown:
         words = "; ".join(f"{word!r} ({_few(list(ids))})" for word, ids in list(unknown.items())[:20])
         more = f" and {len(unknown) - 20} more" if len(unknown) > 20 else ""
@@ -171,4 +168,6 @@ def _word_warnings(storyboard: Storyboard) -> Iterator[str]:
 
 def _few(ids: list[str]) -> str:
     named = ", ".join(ids[:3])
-    return f"shot {named}" if len(ids) == 1 else f"shots {named}" + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+    return (
+        f"shot {named}" if len(ids) == 1 else f"shots {named}" + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+    )

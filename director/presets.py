@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from shots.spec import Cfg, NoChain, Pyoco, Recipe, Sampler, VidRD
 
+DEFAULT_SAMPLER = Sampler()
+
 
 @dataclass(frozen=True)
 class Preset:
     """A recipe and the sampler that belongs to it, where the storyboard names none."""
 
     recipe: Recipe
-    sampler: Sampler = Sampler()
+    sampler: Sampler = DEFAULT_SAMPLER
 
 
 def standard() -> Preset:

@@ -128,17 +128,13 @@ def _problem(details: dict[str, Any], source: Source, path: Path) -> Problem:
         what, allowed, near = _unknown_schema(value)
     elif refusal := later_method(value):
         what, allowed, near, given = refusal, TODAY, None, None
-    return source.problem(
-        path, what, where=where(path, source.data), given=given, allowed=allowed, nearest=near
-    )
+    return source.problem(path, what, where=where(path, source.data), given=given, allowed=allowed, nearest=near)
 
 
 def _missing(source: Source, path: Path) -> Problem:
     parent, name = path[:-1], path[-1]
     allowed = f"`schema: {SCHEMA}` as the first line" if name == "schema" else None
-    return source.problem(
-        parent, f"field {name!r} is missing", where=where(parent, source.data), allowed=allowed
-    )
+    return source.problem(parent, f"field {name!r} is missing", where=where(parent, source.data), allowed=allowed)
 
 
 def _unknown_field(source: Source, path: Path) -> Problem:
@@ -148,9 +144,7 @@ def _unknown_field(source: Source, path: Path) -> Problem:
         return source.problem(path, refusal, where=place, allowed=TODAY, key=True)
     known = fields_at(parent)
     what = f"unknown field {show(name)}"
-    return source.problem(
-        path, what, where=place, allowed=", ".join(known), nearest=nearest(name, known), key=True
-    )
+    return source.problem(path, what, where=place, allowed=", ".join(known), nearest=nearest(name, known), key=True)
 
 
 def _unknown_schema(value: object) -> Made:

@@ -51,7 +51,7 @@ class Observer(Protocol):
     def job_loads(self, segment: Segment, model: str) -> None: ...
     def job_steps(self, segment: Segment, step: int, steps: int) -> None: ...
     def clip_done(self, segment: Segment, index: int, take: Take) -> None: ...
-    def job_done(self, segment: Segment) -> None: ...
+    def job_done(self, segment: Segment, busy: float) -> None: ...
     def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None: ...
     def film_cuts(self, plan: Plan) -> None: ...
     def film_ends(self, result: FilmResult) -> None: ...
@@ -182,7 +182,11 @@ class Production:
         while True:
             self._submit_ready()
             self._cut_ready()
-            if not self._waiting and not self._shooting and all(f.cut is None or f.cut.done() for f in self._films.values()):
+            if (
+                not self._waiting
+                and not self._shooting
+                and all(f.cut is None or f.cut.done() for f in self._films.values())
+            ):
                 return
             if self._stop.asked is not None:
                 self._wind_down()
@@ -246,9 +250,9 @@ class Production:
                 self._show.job_steps(segment, step, steps)
             case ClipDone():
                 self._clip_done(shooting, event)
-            case JobDone():
+            case JobDone(busy=busy):
                 del self._shooting[event.job]
-                self._show.job_done(segment)
+                self._show.job_done(segment, busy)
             case JobFailed(failure=failure):
                 del self._shooting[event.job]
                 self._job_failed(shooting, failure)

@@ -6,7 +6,16 @@ import time
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from cluster.job import Failure, Worker
@@ -26,7 +35,7 @@ class Quiet:
     def job_loads(self, segment: Segment, model: str) -> None: ...
     def job_steps(self, segment: Segment, step: int, steps: int) -> None: ...
     def clip_done(self, segment: Segment, index: int, take: Take) -> None: ...
-    def job_done(self, segment: Segment) -> None: ...
+    def job_done(self, segment: Segment, busy: float) -> None: ...
     def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None: ...
     def film_cuts(self, plan: Plan) -> None: ...
     def film_ends(self, result: FilmResult) -> None: ...
@@ -140,7 +149,7 @@ class Live(Quiet):
         bar.done += 1
         self._progress.update(bar.task, amount=f"{bar.done}/{bar.clips} clips")
 
-    def job_done(self, segment: Segment) -> None:
+    def job_done(self, segment: Segment, busy: float) -> None:
         self._drop(segment)
 
     def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cluster.executor import Executor
 
     from .production import FilmResult
+    from .progress import Quiet
     from .stop import Stop
 
 PLACES_TO_RUN = ("local", "ray")
@@ -80,8 +81,13 @@ class Session:
         """What of a plan is in the store, and why the rest is not."""
         return survey(plan, self.ledger, self.files)
 
-    def render(self, storyboards: Sequence[str], how: Rendering, stop: Stop) -> list[FilmResult]:
-        """Render what is missing of all storyboards and cut their films. Only for a session opened with `create`."""
+    def render(
+        self, storyboards: Sequence[str], how: Rendering, stop: Stop, show: Quiet | None = None
+    ) -> list[FilmResult]:
+        """Render what is missing of all storyboards and cut their films. Only for a session opened with `create`.
+
+        show: what watches; by default the display that `how` names.
+        """
         from rich.console import Console
 
         from .finish import Finish
@@ -96,7 +102,7 @@ class Session:
             for warning in each.warnings:
                 sys.stderr.write(f"warning: {warning}\n")
         surveys = [self.survey(each) for each in plans]
-        show = display(how.progress, Console(stderr=True))
+        show = show or display(how.progress, Console(stderr=True))
         try:
             production = Production(
                 self.ledger,

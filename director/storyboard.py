@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from .board import Bed, Board, Defaults, Deliveries, Film, Part, Shot
+from .board import Bed, Board, Defaults, Delivery, Film, Part, Shot
 from .checks import check_deliveries, check_sounds, check_written
 from .errors import Problem, StoryboardError
 from .planned import Sound
 from .problems import problems_of
-from .settle import Report, SettledShot, Settler, check_joins
+from .findings import Findings
+from .settle import SettledShot, Settler
 from .source import Source, find, read
+from .timing import Timer, check_joins
 
 __all__ = ["Board", "Problem", "Shot", "Storyboard", "StoryboardError", "load"]
 
@@ -72,69 +74,85 @@ def _same_films(storyboards: list[tuple[Storyboard, Source]]) -> list[Problem]:
 
 @dataclass
 class _Parts:
-    """What of a file is valid by itself; the whole board when all is."""
+    """What of a file is valid by itself; the whole board when all is. Indices are those of the file.
 
-    film: Film | None = None
-    defaults: Defaults | None = None
-    shots: list[tuple[int, Shot]] = field(default_factory=list)
-    bed: Bed | None = None
-    deliver: Deliveries = field(default_factory=list)
+    timed: whether the film's frame rate is known; without it no length can be judged.
+    """
+
+    film: Film | None
+    defaults: Defaults | None
+    shots: Mapping[int, Shot]
+    bed: Bed | None
+    deliver: Mapping[int, Delivery]
     board: Board | None = None
+    timed: bool = True
 
 
 def _load(path: Path) -> tuple[Storyboard, Source]:
     source = read(path)
-    report = Report(source)
-    parts = _parts(source, report)
-    check_written(report)
-    check_sounds(report, parts.shots, parts.bed)
-    check_deliveries(report, parts.deliver, parts.film and parts.film.id)
-    settled, bed = _settled(parts, report)
-    if report.found or parts.board is None:
-        raise StoryboardError(report.problems)
-    shots = tuple(shot for _, shot in settled if shot is not None)
-    return Storyboard(parts.board, shots, bed, source.path, source.digest), source
+    findings = Findings(source)
+    parts = _parts(source, findings)
+    check_written(findings)
+    check_sounds(findings)
+    check_deliveries(findings, parts.deliver, parts.film.id if parts.film else "film")
+    settled, bed = _settled(parts, findings)
+    if findings.found or parts.board is None:
+        raise StoryboardError(findings.problems)
+    return Storyboard(parts.board, tuple(settled), bed, source.path, source.digest), source
 
 
-def _settled(parts: _Parts, report: Report) -> tuple[list[tuple[int, SettledShot | None]], Sound | None]:
-    if parts.film is None or parts.defaults is None:
+def _settled(parts: _Parts, findings: Findings) -> tuple[list[SettledShot], Sound | None]:
+    if parts.film is None:
         return [], None
-    settler = Settler(parts.film, parts.defaults, report, report.source.path.parent)
-    whole = dict(parts.shots)
-    count = len(report.source.data["shots"]) if parts.shots else 0
-    settled = [(i, settler.shot(i, whole[i]) if i in whole else None) for i in range(count)]
-    check_joins(report, settled)
-    return settled, settler.bed(parts.bed)
+    timer = Timer(parts.film.fps, findings if parts.timed else Findings(findings.source))
+    timed = {index: timer.shot(index, shot) for index, shot in parts.shots.items()}
+    check_joins(timer.findings, timed)
+    bed = timer.sound(parts.bed, parts.bed.loop) if parts.bed else None
+    if parts.defaults is None:
+        return [], bed
+    settler = Settler(parts.film, parts.defaults, findings, findings.source.path.parent)
+    settled = [settler.shot(index, shot, timed[index]) for index, shot in parts.shots.items()]
+    return [shot for shot in settled if shot is not None], bed
 
 
-def _parts(source: Source, report: Report) -> _Parts:
+def _parts(source: Source, findings: Findings) -> _Parts:
     try:
         board = Board.model_validate(source.data)
     except ValidationError as error:
-        report.found.update(dict.fromkeys(problems_of(error, source)))
+        findings.found.update(dict.fromkeys(problems_of(error, source)))
         return _salvage(source.data)
-    return _Parts(board.film, board.defaults, list(enumerate(board.shots)), board.bed, board.deliver, board)
+    shots, deliver = dict(enumerate(board.shots)), dict(enumerate(board.deliver))
+    return _Parts(board.film, board.defaults, shots, board.bed, deliver, board)
 
 
 def _salvage(data: dict[str, Any]) -> _Parts:
     """The parts of a broken storyboard that are valid, so that their problems with each other are found as well."""
-    shots = data.get("shots")
-    found = [(i, _valid(Shot, s)) for i, s in enumerate(shots if isinstance(shots, list) else [])]
-    try:
-        deliver = TypeAdapter(Deliveries).validate_python(data.get("deliver", []), strict=True)
-    except ValidationError:
-        deliver = []
+    film = _valid(Film, data.get("film"), {"id": "film"})
     return _Parts(
-        _valid(Film, data.get("film")),
-        _valid(Defaults, data.get("defaults", {})),
-        [(i, shot) for i, shot in found if shot is not None],
-        _valid(Bed, data.get("bed")) if data.get("bed") is not None else None,
-        deliver,
+        film or _valid(Film, data.get("film"), {"id": "film", "fps": 24}),
+        _valid(Defaults, data.get("defaults", {}), {}),
+        _each(Shot, data.get("shots"), {"id": "shot", "prompt": "prompt"}),
+        _valid(Bed, data.get("bed"), {}),
+        _each(Delivery, data.get("deliver"), {}),
+        timed=film is not None,
     )
 
 
-def _valid(part: type[_P], value: Any) -> _P | None:
+def _each(part: type[_P], values: Any, stand_in: dict[str, Any]) -> dict[int, _P]:
+    made = [_valid(part, value, stand_in) for value in (values if isinstance(values, list) else [values])]
+    return {index: valid for index, valid in enumerate(made) if valid is not None}
+
+
+def _valid(part: type[_P], value: Any, stand_in: dict[str, Any]) -> _P | None:
+    """The part without its broken fields; `stand_in` for needed ones, whose absence has been told already."""
+    if not isinstance(value, dict):
+        return None
     try:
         return part.model_validate(value)
+    except ValidationError as error:
+        broken = {details["loc"][0] for details in error.errors(include_url=False) if details["loc"]}
+        rest = stand_in | {name: kept for name, kept in value.items() if name not in broken}
+    try:
+        return part.model_validate(rest)
     except ValidationError:
         return None

@@ -140,8 +140,9 @@ def _yaml_token(name: str, event: Any) -> Token | None:
         return Token("v", line, column, value, event.anchor)
     if name == "AliasEvent":
         return Token("*", line, column, None, event.anchor)
-    kind = _COLLECTIONS.get(name)
-    return kind and Token(kind, line, column, None, getattr(event, "anchor", None)) or None
+    if name in _COLLECTIONS:
+        return Token(_COLLECTIONS[name], line, column, None, getattr(event, "anchor", None))
+    return None
 
 
 _CONSTANTS = {

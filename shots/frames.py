@@ -100,13 +100,24 @@ def read_take(path: str | Path, first: int = 0, frames: int | None = None) -> Fr
     Raises:
         VideoUnreadable: not a take, damaged, or shorter than asked for.
     """
-    pictures = list(_decode_take(Path(path), first, frames))
-    if not pictures or (frames is not None and len(pictures) != frames):
+    return np.stack(list(iter_take(path, first, frames)))
+
+
+def iter_take(path: str | Path, first: int = 0, frames: int | None = None) -> Iterator[Frames]:
+    """The pictures [H, W, 3] that `read_take` gives, one at a time.
+
+    Raises:
+        VideoUnreadable: as `read_take`; when the file is short, after the last picture.
+    """
+    count = 0
+    for picture in _decode_take(Path(path), first, frames):
+        yield picture
+        count += 1
+    if not count or (frames is not None and count != frames):
         raise VideoUnreadable(
-            f"{path} has no {frames or 'frames'} from frame {first} on: {len(pictures)} could be read. The file is "
-            "damaged or is not the take that was recorded: `longtake verify` names it, the next render makes it again"
+            f"{path} has no {frames or 'frames'} from frame {first} on: {count} could be read. The file is damaged "
+            "or is not the take that was recorded: `longtake verify` names it, the next render makes it again"
         )
-    return np.stack(pictures)
 
 
 def open_video(path: str | Path) -> av.container.InputContainer:

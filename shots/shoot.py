@@ -13,6 +13,7 @@ from itertools import repeat
 
 import numpy as np
 import torch
+from safetensors.torch import save
 
 from .backbones.capture import Call
 from .chain import Copies, Tail, check_chain, first_noise
@@ -45,6 +46,11 @@ class Footage:
     tail: Tail | None
     nfe: int
     seconds: dict[str, float]
+
+    def latents_bytes(self) -> bytes:
+        """The latents as a safetensors file, named by the clip's key."""
+        about = {"kind": "longtake.latents", "version": "1", "key": self.spec.key}
+        return save({"latents": self.latents.contiguous()}, about)
 
 
 def shoot(

@@ -46,7 +46,7 @@ never shown in training.
 {stages}
 
 Gate of the video stage: the difference between the x0 estimates for "left" and "right" from pure noise went
-from {probe_first} to {probe_last} (about .5 is possible).
+from {probe_first} to {probe_last} (an exact model would reach about .6).
 
 ## Measured
 {n} prompts, {steps} steps, CFG {cfg:g}, new seeds; half the prompts name held-out combinations, half use other

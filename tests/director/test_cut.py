@@ -115,10 +115,9 @@ def test_a_card_stands_before_its_shot_and_crossfades_into_it():
     assert found.frames == 8 + 10 + 8 - 4
 
 
-def test_a_fade_around_a_card_leaves_the_card_whole():
+def test_a_fade_after_a_card_goes_from_the_card_to_the_shot():
     found = cut(a_plan(a_shot("a", 8), a_shot("b", 8, title=Title("Dawn", 10), transition=fade(6))))
-    assert [type(e) for e in found.elements] == [Body, Fade, Shown, Fade, Body]
-    assert found.elements[2].frames == 10
+    assert [(type(e), e.frames) for e in found.elements] == [(Body, 8), (Shown, 7), (Fade, 3), (Fade, 3), (Body, 5)]
     assert found.frames == 26
 
 
@@ -190,7 +189,11 @@ def plans(draw) -> Plan:
         card = title.frames if title and title.over == "card" else None
         before = room if card is None else card
         kind = draw(st.sampled_from(["cut", "crossfade", "fade"]))
-        most = min(before, own) if kind == "crossfade" else min(2 * room + 1 if number else 2 * own - 1, 2 * own - 1)
+        most = (
+            min(before, own)
+            if kind == "crossfade"
+            else min(2 * before + 1 if card or number else 2 * own - 1, 2 * own - 1)
+        )
         way = Transition(kind, draw(st.integers(1, most))) if kind != "cut" and most > 0 else Transition()
         taken = way.frames if way.kind == "crossfade" else way.frames - way.frames // 2
         shots.append(a_shot(str(number), *kept, dropped=draw(st.integers(0, 4)), transition=way, title=title))

@@ -1,0 +1,5 @@
+"""`python -m director` is `longtake`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,118 @@
+"""`longtake bench`: speed as ratios against a named rival in the same run, with the machine beside them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import UsageError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement. `goal` is what we want of `value`, as text, and `met` whether this run reached it."""
+
+    what: str
+    value: str
+    rival: str = ""
+    goal: str = ""
+    met: bool | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The rows of one benchmark and the seconds it took."""
+
+    name: str
+    rows: list[Row]
+    notes: list[str] = field(default_factory=list)
+
+
+def _render(quick: bool) -> Result:
+    from .render import measure
+
+    return measure(quick)
+
+
+def _lockstep(quick: bool) -> Result:
+    from .lockstep import measure
+
+    return measure(quick)
+
+
+def _plan(quick: bool) -> Result:
+    from .planning import measure
+
+    return measure(quick)
+
+
+def _splice(quick: bool) -> Result:
+    from .splice import measure
+
+    return measure(quick)
+
+
+def _places(quick: bool) -> Result:
+    from .places import measure
+
+    return measure(quick)
+
+
+BENCHMARKS: dict[str, Callable[[bool], Result]] = {
+    "render": _render,
+    "lockstep": _lockstep,
+    "places": _places,
+    "plan": _plan,
+    "splice": _splice,
+}
+
+
+def run(names: Sequence[str], quick: bool) -> dict[str, Any]:
+    """Run benchmarks by name, all when none is named.
+
+    Raises:
+        UsageError: no benchmark of that name.
+    """
+    for name in names:
+        if name not in BENCHMARKS:
+            raise UsageError(f"there is no benchmark {name!r}; choose from: {', '.join(BENCHMARKS)}")
+    results = [BENCHMARKS[name](quick) for name in names or BENCHMARKS]
+    return {
+        "schema": "longtake.bench.v1",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": machine(),
+        "quick": quick,
+        "results": [asdict(result) for result in results],
+    }
+
+
+def machine() -> str:
+    """The machine in a line, without its name."""
+    from cluster.environment import installed
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{os.cpu_count()} cores {platform.machine()}, {memory:.0f} GiB, Python {platform.python_version()}, "
+        f"torch {installed('torch')}"
+    )
+
+
+def show(document: dict[str, Any]) -> None:
+    """Tables for a person."""
+    console = Console()
+    console.print(f"{document['machine']}, {document['date']}{', quick' if document['quick'] else ''}", highlight=False)
+    for result in document["results"]:
+        table = Table("what", "longtake", "rival", "goal", title=result["name"], title_justify="left")
+        for row in result["rows"]:
+            mark = {True: " (met)", False: " (missed)", None: ""}[row["met"]]
+            table.add_row(row["what"], row["value"], row["rival"], row["goal"] + mark)
+        console.print(table)
+        for note in result["notes"]:
+            console.print(f"  {note}", highlight=False)

@@ -1,0 +1,253 @@
+"""Joining prints without encoding again: packets are copied, only their times are new.
+
+Every frame of a print is a key frame, so any run of frames of any print may follow any other, as long as both
+have the same codec headers. One input is open at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from shots.errors import VideoUnreadable
+from shots.frames import open_video, pack_tags
+from shots.prints import CODECS, PrintSpec
+
+from .errors import FilmWrong, PrintsDiffer
+
+if TYPE_CHECKING:
+    import av.container
+    import av.packet
+    import av.video
+    from av.audio.stream import AudioStream
+
+log = logging.getLogger("longtake.splice")
+
+
+@dataclass(frozen=True)
+class Run:
+    """`frames` consecutive frames of the print at `path`, from its frame `first` on."""
+
+    path: Path
+    first: int
+    frames: int
+
+
+def splice(
+    runs: Sequence[Run],
+    out: Path,
+    spec: PrintSpec,
+    tags: dict[str, str] | None = None,
+    sound: Path | None = None,
+) -> int:
+    """Write the runs one after another to `out`; returns the frames written. Frame k is shown at k / fps exactly.
+
+    sound: a file whose first audio track is copied beside the picture, its start at the film's start.
+
+    Raises:
+        PrintsDiffer: a print is not of `spec`, or its codec headers differ from the first one's.
+        FilmWrong: a print has fewer frames than its run.
+        VideoUnreadable: a print is missing or damaged.
+    """
+    import av
+
+    codec = CODECS[spec.codec]
+    # Custom names do not survive in MP4; the JSON in the comment does. The index goes to the front (faststart),
+    # so that a browser can begin before it has the whole film.
+    options = {"fflags": "+bitexact", "movflags": "+faststart"}
+    with av.open(str(out), "w", format=codec.container, options=options) as film:
+        film.metadata.update(pack_tags(tags or {}))
+        with open_video(runs[0].path) as model:
+            header = _header(model)
+            picture = film.add_stream_from_template(model.streams.video[0])
+            picture.time_base = spec.time_base
+        packets = _timed(runs, spec, header, picture)
+        if sound is None:
+            return _mux(film, packets)
+        with closing(av.open(str(sound))) as audio:
+            track = film.add_stream_from_template(audio.streams.audio[0])
+            return _mux(film, _interleaved(packets, _sound_packets(audio, track)))
+
+
+def check_spliced(runs: Sequence[Run], film: Path, spec: PrintSpec) -> None:
+    """Decode film and prints side by side and compare every frame; then the times of all packets.
+
+    Raises:
+        FilmWrong: a frame differs, is missing, is one too many, or is shown at another time.
+    """
+    frames = sum(run.frames for run in runs)
+    _check_times(film, spec, frames)
+    wanted = (check for run in runs for check in decoded_checks(run.path, run.first, run.frames))
+    for index, (got, want) in enumerate(zip(decoded_checks(film), wanted, strict=False)):
+        if got != want:
+            run, frame = _place(runs, index)
+            raise FilmWrong(
+                f"frame {index} of {film} is not frame {frame} of {run.path}, which it was copied from: the disk or "
+                "the memory of this machine may be faulty; cut the film again"
+            )
+
+
+def decoded_checks(path: Path, first: int = 0, frames: int | None = None) -> Iterator[int]:
+    """CRC-32 of each decoded frame's planes, from frame `first` on; one frame in memory at a time."""
+    import av
+
+    with open_video(path) as file:
+        stream = file.streams.video[0]
+        stream.codec_context.thread_count = 1
+        left = frames
+        try:
+            for packet in _packets(file, first, None if frames is None else frames):
+                for frame in packet.decode():
+                    yield _check(cast("av.video.VideoFrame", frame))
+                    left = None if left is None else left - 1
+            for frame in stream.decode(None):
+                yield _check(cast("av.video.VideoFrame", frame))
+                left = None if left is None else left - 1
+        except av.FFmpegError as error:
+            raise VideoUnreadable(f"{path} is damaged: {error}") from None
+    if left:
+        raise FilmWrong(f"{path} decodes to {left} frames fewer than the {frames} from frame {first} on that it holds")
+
+
+def publish(part: Path, path: Path) -> None:
+    """Give the finished file `part` its name, so that a crash leaves the old film or the new one, whole."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _header(file: av.container.InputContainer) -> tuple[object, ...]:
+    """What two prints must share for their packets to be mixed."""
+    stream = file.streams.video[0]
+    context = stream.codec_context
+    return (
+        context.name,
+        context.codec_tag,
+        (context.width, context.height),
+        context.pix_fmt,
+        stream.time_base,
+        (context.color_range, context.colorspace, context.color_primaries, context.color_trc),
+        bytes(context.extradata or b""),
+    )
+
+
+def _packets(
+    file: av.container.InputContainer, first: int, frames: int | None
+) -> Iterator[av.packet.Packet[av.video.VideoStream]]:
+    """Packets of frames `first` and on. Prints have no reordered frames: packet k is frame k."""
+    stream = file.streams.video[0]
+    if first:
+        tick = Fraction(1) / (cast(Fraction, stream.average_rate) * cast(Fraction, stream.time_base))
+        file.seek(int(first * tick), stream=stream, backward=True)
+    given = 0
+    for packet in file.demux(stream):
+        if packet.size == 0 or given == frames:
+            return
+        given += 1
+        yield packet
+
+
+def _timed(
+    runs: Sequence[Run], spec: PrintSpec, header: tuple[object, ...], to: av.video.VideoStream
+) -> Iterator[av.packet.Packet]:
+    at = 0
+    for run in runs:
+        end = at + run.frames
+        with open_video(run.path) as file:
+            _check_header(run, _header(file), header, spec)
+            for packet in _packets(file, run.first, run.frames):
+                packet.pts = packet.dts = at * spec.tick
+                packet.duration = spec.tick
+                packet.stream = to
+                yield packet
+                at += 1
+        if at != end:
+            raise FilmWrong(
+                f"{run.path} ends {end - at} frames before frame {run.first + run.frames}, which the cut asks for; "
+                "remove it and cut again, it will be made anew"
+            )
+
+
+def _check_header(run: Run, found: tuple[object, ...], wanted: tuple[object, ...], spec: PrintSpec) -> None:
+    if found != wanted or found[2] != (spec.width, spec.height) or found[4] != spec.time_base:
+        names = ("codec", "tag", "size", "pixel format", "time base", "colours", "headers")
+        told = [(n, f, w) for n, f, w in zip(names, found, wanted, strict=True) if f != w] or [
+            ("size", found[2], (spec.width, spec.height)),
+            ("time base", found[4], spec.time_base),
+        ]
+        differs = "; ".join(f"{name} {f!r} and not {w!r}" for name, f, w in told)
+        raise PrintsDiffer(f"{run.path} cannot be spliced into this film: {differs}. All prints need one spec")
+
+
+def _sound_packets(audio: av.container.InputContainer, to: AudioStream) -> Iterator[av.packet.Packet]:
+    for packet in audio.demux(audio.streams.audio[0]):
+        if packet.size:
+            packet.stream = to
+            yield packet
+
+
+def _interleaved(a: Iterator[av.packet.Packet], b: Iterator[av.packet.Packet]) -> Iterator[av.packet.Packet]:
+    """Both in order of time, so that the muxer holds few packets back."""
+    waiting = [(source, packet) for source in (a, b) if (packet := next(source, None))]
+    while waiting:
+        source, packet = min(waiting, key=lambda pair: _seconds(pair[1]))
+        yield packet
+        following = next(source, None)
+        waiting = [(s, following if s is source else p) for s, p in waiting if s is not source or following] # type: ignore[misc]
+
+
+def _seconds(packet: av.packet.Packet) -> Fraction:
+    return cast(int, packet.dts) * cast(Fraction, packet.time_base)
+
+
+def _mux(film: av.container.OutputContainer, packets: Iterable[av.packet.Packet]) -> int:
+    frames = 0
+    for packet in packets:
+        frames += packet.stream.type == "video"
+        film.mux_one(packet)
+    return frames
+
+
+def _check_times(film: Path, spec: PrintSpec, frames: int) -> None:
+    count = 0
+    with open_video(film) as file:
+        if file.streams.video[0].time_base != spec.time_base:
+            raise FilmWrong(f"{film} counts in {file.streams.video[0].time_base} s and not in {spec.time_base} s")
+        for packet in _packets(file, 0, None):
+            if (packet.pts, packet.dts) != (count * spec.tick, count * spec.tick):
+                raise FilmWrong(f"frame {count} of {film} is shown at {packet.pts}, not at {count * spec.tick}")
+            count += 1
+    if count != frames:
+        raise FilmWrong(f"{film} has {count} frames, and its cut {frames}: cut it again")
+
+
+def _check(frame: av.video.VideoFrame) -> int:
+    check = 0
+    for plane in frame.planes:
+        width = plane.width * (2 if "10" in frame.format.name else 1)
+        rows = memoryview(plane)  # type: ignore[arg-type]
+        # Line by line: what lies between a line's end and the next one's start is not picture.
+        for y in range(plane.height):
+            start = y * plane.line_size
+            check = zlib.crc32(rows[start : start + width], check)
+    return check
+
+
+def _place(runs: Sequence[Run], index: int) -> tuple[Run, int]:
+    for run in runs:
+        if index < run.frames:
+            return run, run.first + index
+        index -= run.frames
+    return runs[-1], index

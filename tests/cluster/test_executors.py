@@ -1,0 +1,137 @@
+"""The same worker code here and on Ray: same frames, and a worker that is really killed costs only its job."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from cluster.executor import InProcess
+from cluster.job import ENDINGS, ClipDone, Job, JobDone, JobFailed, JobStopped, Started, Stepped
+from cluster.ray_executor import OnRay
+from shots.models import describe
+from shots.spec import ClipSpec, ModelRef, Recipe, Sampler
+from storage.files import Files
+
+
+def chain(clips: int, steps: int = 3, seed: int = 5, model: ModelRef | None = None) -> tuple[ClipSpec, ...]:
+    specs: list[ClipSpec] = []
+    for index in range(clips):
+        before = specs[-1].key if specs else None
+        prompt = "a red boat floating over the sea by day"
+        specs.append(
+            ClipSpec(model or describe("pocket").ref(), 64, 64, 8, prompt, "", seed, index, Sampler(steps=steps), Recipe(), before)
+        )
+    return tuple(specs)
+
+
+def finish(executor, jobs: int = 1, seconds: float = 120, act=lambda event: None) -> list:
+    """All events until `jobs` jobs have ended."""
+    events, deadline = [], time.monotonic() + seconds
+    while sum(isinstance(e, ENDINGS) for e in events) < jobs:
+        assert time.monotonic() < deadline, events
+        for event in executor.wait(0.5):
+            events.append(event)
+            act(event)
+    return events
+
+
+def digests(events) -> dict[str, str]:
+    return {e.take.key: e.take.frames_digest for e in events if isinstance(e, ClipDone)}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("store") / "files"
+
+
+@pytest.fixture(scope="module")
+def here(store):
+    """Frames of a chain of four clips rendered in this process, in one group."""
+    executor = InProcess(store)
+    executor.submit(Job("a", "f", "s", 1, chain(4)))
+    events = finish(executor)
+    executor.close()
+    return events
+
+
+@pytest.fixture(scope="module")
+def ray(store):
+    executor = OnRay(store, cameras=2)
+    yield executor
+    executor.close()
+
+
+def test_events_tell_the_whole_story(here):
+    kinds = [type(e).__name__ for e in here]
+    assert kinds[0] == "Started"
+    assert kinds[-1] == "JobDone"
+    assert [(e.step, e.steps) for e in here if isinstance(e, Stepped)] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert [e.index for e in here if isinstance(e, ClipDone)] == [0, 1, 2, 3]
+    done = here[-1]
+    assert 0 < done.busy <= done.wall
+
+
+def test_a_take_is_stored_whole(here, store):
+    from shots.frames import frames_digest, probe, read_take
+
+    files = Files(store)
+    take = next(e.take for e in here if isinstance(e, ClipDone))
+    assert frames_digest(read_take(files.open_verified(take.video))) == take.frames_digest
+    assert files.verify(take.latents)
+    assert files.verify(take.tail)
+    assert '"kind": "longtake.take"' in probe(files.open_verified(take.video)).tags["longtake"]
+    assert take.nfe == 3 * 2
+
+
+def test_ray_gives_the_same_frames_also_group_after_group(here, ray, store):
+    specs = chain(4)
+    ray.submit(Job("b1", "f", "s", 1, specs[:2]))
+    first = finish(ray)
+    tail = [e.take.tail for e in first if isinstance(e, ClipDone)][-1]
+    ray.submit(Job("b2", "f", "s", 3, specs[2:], tail))
+    assert digests(first) | digests(finish(ray)) == digests(here)
+
+
+def test_a_killed_worker_fails_its_job_and_is_replaced(here, ray):
+    pids = {}
+
+    def kill(event):
+        if isinstance(event, Started):
+            pids[event.job] = event.worker.pid
+        if isinstance(event, Stepped) and event.job == "k":
+            os.kill(pids["k"], signal.SIGKILL)
+
+    ray.submit(Job("k", "f", "s", 1, chain(4)))
+    ray.submit(Job("other", "f", "s", 1, chain(2, seed=6)))
+    events = finish(ray, jobs=2, act=kill)
+    ended = {e.job: e for e in events if isinstance(e, ENDINGS)}
+    assert isinstance(ended["other"], JobDone)
+    assert isinstance(ended["k"], JobFailed)
+    assert ended["k"].failure.transient
+    assert ended["k"].failure.error == "WorkerDied"
+    ray.submit(Job("again", "f", "s", 1, chain(4)))
+    assert digests(finish(ray)) == digests(here)
+
+
+@pytest.mark.parametrize("kind", ["here", "ray"])
+def test_what_a_model_cannot_load_is_a_failure_not_a_crash(kind, store, request):
+    executor = InProcess(store) if kind == "here" else request.getfixturevalue("ray")
+    executor.submit(Job("x", "f", "s", 1, chain(1, model=ModelRef("/nowhere/model", "sha256:0", "animatediff"))))
+    ending = finish(executor)[-1]
+    assert isinstance(ending, JobFailed)
+    assert ending.failure.error == "ModelNotFound"
+    assert "/nowhere/model" in ending.failure.message
+    assert not ending.failure.transient
+    if kind == "here":
+        executor.close()
+
+
+def test_cancel_stops_between_two_steps(store):
+    executor = InProcess(store)
+    executor.submit(Job("c", "f", "s", 1, chain(1, steps=400)))
+    executor.submit(Job("never", "f", "s", 1, chain(1)))
+    events = finish(executor, jobs=2, act=lambda e: executor.cancel() if isinstance(e, Stepped) else None)
+    assert [type(e) for e in events if isinstance(e, ENDINGS)] == [JobStopped, JobStopped]
+    assert sum(isinstance(e, Stepped) for e in events) < 10
+    executor.close()

@@ -1,0 +1,61 @@
+"""The command line as a real process, and a small film to render with it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SMALL = """\
+schema: longtake.storyboard.v1
+film: {id: small, title: Small, fps: 8, size: [64, 64], seed: 7}
+defaults:
+  model: pocket
+  sampler: {steps: 4}
+  clip_frames: 8
+shots:
+  - id: dawn
+    prompt: a red boat floating over the sea by day
+    frames: 26
+  - id: night
+    prompt: a yellow moon floating in the night sky
+    frames: 8
+    transition: {kind: crossfade, frames: 4}
+"""
+
+
+class Longtake:
+    """Runs longtake in a folder, as a person would: a process with its own interpreter."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("LONGTAKE_D", "LONGTAKE_F", "RAY_"))}
+        self.environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "160", "NO_COLOR": "1"}
+
+    def start(self, *arguments: str, **options: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "director", *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, stdout=pipe, stderr=pipe, text=True, **options
+        )
+
+    def __call__(self, *arguments: str, code: int = 0, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=timeout)
+        assert process.returncode == code, f"exit {process.returncode}, expected {code}\n{out}\n{err}"
+        assert "Traceback" not in out + err
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def decoded(film: Path) -> str:
+    """sha256 over the decoded frames of a film."""
+    import av
+
+    digest = hashlib.sha256()
+    with av.open(str(film)) as container:
+        for frame in container.decode(video=0):
+            digest.update(frame.to_ndarray(format="rgb24").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""Kill it at any moment, run it again: the film is the one an undisturbed run would have made."""
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commandline import SMALL, Longtake, decoded
+
+RENDER = ("render", "small.yaml", "--progress", "plain", "--lockstep", "2")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Decoded frames of an undisturbed run, and how long it took."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "small.yaml").write_text(SMALL)
+    longtake = Longtake(folder)
+    began = time.monotonic()
+    longtake(*RENDER)
+    return decoded(folder / "films/small.mp4"), time.monotonic() - began
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("round", range(10))
+def test_kill_9_at_a_random_moment_then_render_again(round, undisturbed, longtake: Longtake, small: Path):
+    frames, seconds = undisturbed
+    moment = random.Random(f"crash {round}").uniform(0.3, 1.0) * seconds  # before that it is only importing
+    process = longtake.start(*RENDER, start_new_session=True)
+    time.sleep(moment)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    longtake("status", "--json")
+    longtake(*RENDER)
+    assert decoded(small.parent / "films/small.mp4") == frames
+    assert json.loads(longtake("verify", "--json").stdout)["ok"]
+
+
+def test_ctrl_c_exits_130_within_five_seconds_and_keeps_what_is_done(undisturbed, longtake: Longtake, small: Path):
+    process = longtake.start(*RENDER)
+    for line in process.stderr:
+        if "done" in line:  # the first clips are in the ledger
+            break
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert time.monotonic() - began < 5
+    status = json.loads(longtake("status", "--json").stdout)["films"][0]
+    assert status["state"] == "interrupted"
+    assert 0 < status["done"] < status["clips"]
+    again = longtake(*RENDER)
+    assert f"{status['done']} from the store" in again.stderr
+    assert decoded(small.parent / "films/small.mp4") == undisturbed[0]
+
+
+def test_sigterm_exits_75(longtake: Longtake, small: Path):
+    process = longtake.start(*RENDER)
+    for line in process.stderr:
+        if "rendering on" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 75, err
+    assert "run the same command to go on" in err
