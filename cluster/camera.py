@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from shots.errors import Interrupted, ShotsError
 from shots.spec import ClipSpec, ModelRef
-from storage.errors import StorageError
+from storage.errors import FileDamaged, FileMissing, StorageError
 from storage.files import Files
 from storage.rows import TakeRow
 
@@ -161,7 +161,8 @@ def _failure(error: Exception, lines: deque[str]) -> Failure:
     ours = isinstance(error, ShotsError | StorageError)
     transient = isinstance(error, StorageError | ConnectionError | MemoryError)
     message = str(error) if ours or str(error) else repr(error)
-    return Failure(type(error).__name__, message, trace, "\n".join(lines), transient)
+    file = error.id if isinstance(error, FileDamaged | FileMissing) else None
+    return Failure(type(error).__name__, message, trace, "\n".join(lines), transient, file)
 
 
 class _Tail(logging.Handler):

@@ -88,13 +88,17 @@ class JobDone:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job ended early. `transient` failures (a dead worker) say nothing about the clip itself."""
+    """Why a job ended early. `transient` failures (a dead worker) say nothing about the clip itself.
+
+    `file` names a stored file that was found damaged or missing.
+    """
 
     error: str
     message: str
     trace: str = ""
     log_tail: str = ""
     transient: bool = False
+    file: str | None = None
 
     @property
     def digest(self) -> str:

@@ -325,7 +325,7 @@ class Board(Part):
 
     schema_: Literal["longtake.storyboard.v1"] = Field(alias="schema", description="Form of this file.")
     film: Film
-    defaults: Defaults = Defaults()
+    defaults: Defaults = Field(default_factory=Defaults, description="What every shot has unless it says otherwise.")
     shots: list[Shot] = Field(min_length=1, max_length=100_000, description="In film order.")
     bed: Bed | None = Field(default=None, description="Sound under the whole film.")
     deliver: Deliveries = Field(default=[], description="The finished files: one, or a list. Default: one, h264.")

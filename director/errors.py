@@ -3,9 +3,10 @@
     DirectorError                 exit 1
     +-- StoryboardError           exit 2   one or more problems in storyboard files, each with file, line and column
     +-- CutError                  exit 2   shots that cannot be joined as asked
-    +-- OutputUnwritable          exit 2   a film cannot be written where it should go
+    +-- OutputUnwritable          exit 2   a film or storyboard cannot be written where it should go
     +-- SoundUnreadable           exit 2   a sound file that is missing or that cannot be decoded
     +-- PrintsDiffer              exit 1   encoded clips whose packets may not be mixed in one film
+    +-- EncoderFailed             exit 1   the ffmpeg program is missing or did not do its work
     +-- FilmWrong                 exit 1   a finished film does not hold the frames that it should
     +-- UsageError                exit 2   a command was asked for something that it cannot give
 
@@ -108,7 +109,7 @@ class CutError(DirectorError):
 
 
 class OutputUnwritable(DirectorError):
-    """A film cannot be written where it should go."""
+    """A film, or a new storyboard, cannot be written where it should go."""
 
     exit_code = 2
 
@@ -121,6 +122,10 @@ class SoundUnreadable(DirectorError):
 
 class PrintsDiffer(DirectorError):
     """Encoded clips whose packets may not be mixed in one film."""
+
+
+class EncoderFailed(DirectorError):
+    """The ffmpeg program is missing or did not do its work."""
 
 
 class FilmWrong(DirectorError):

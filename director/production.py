@@ -7,6 +7,7 @@ executor says.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -19,7 +20,7 @@ from cluster.executor import Executor
 from cluster.job import ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Loading, Started, Stepped, Worker
 from shots.errors import ShotsError
 from shots.spec import canonical
-from storage.errors import StorageError
+from storage.errors import FileDamaged, FileMissing, StorageError
 from storage.leases import Lease
 from storage.ledger import Ledger
 from storage.owner import Owner
@@ -81,6 +82,7 @@ class _Film:
     lost: dict[str, str] = field(default_factory=dict)  # shot -> why its clips will not come
     began: float = field(default_factory=time.monotonic)
     cut: Future[list[str]] | None = None
+    mended: int = 0  # times that a damaged file was found while cutting
     result: FilmResult | None = None
 
 
@@ -117,6 +119,7 @@ class Production:
         self._takes: dict[str, Take] = {}
         self._waiting: list[_Shooting] = []
         self._shooting: dict[str, _Shooting] = {}
+        self._numbers = itertools.count()
         self._scissors = ThreadPoolExecutor(1, thread_name_prefix="longtake-cut")
         self._heart = threading.Event()
 
@@ -159,17 +162,22 @@ class Production:
             survey.slate_rows(),
             lease,
         )
+        for key, what in survey.damaged.items():
+            self._ledger.drop_take(key, what)
         self._takes |= survey.takes
         film.missing = {clip.key for clip in plan.clips if clip.key not in survey.takes}
         film.cached = len(plan.clips) - sum(clip.key in film.missing for clip in plan.clips)
         self._show.film_begins(plan, len(film.missing), film.cached)
 
     def _queue(self) -> None:
+        """Put all missing runs that are not under way yet into the queue; those of held chains are given up."""
         have = {key: take.tail is not None for key, take in self._takes.items()}
+        under_way = (*self._waiting, *self._shooting.values())
+        have |= {key: True for shooting in under_way for key in shooting.segment.keys}
         held = {name: self._ledger.holds(name) for name in self._films}
-        for number, segment in enumerate(segments([f.plan for f in self._films.values()], have, self._lockstep)):
+        for segment in segments([film.plan for film in self._films.values()], have, self._lockstep):
             hold = next((h for h in held[segment.film] if h.chain_key in segment.keys), None)
-            shooting = _Shooting(segment, number)
+            shooting = _Shooting(segment, next(self._numbers))
             if hold:
                 self._give_up(shooting, f"held: {hold.reason}")
             else:
@@ -271,10 +279,25 @@ class Production:
                 film.rendered += 1
         self._show.clip_done(shooting.segment, shooting.segment.keys.index(key), take)
 
+    def _forget(self, file: str) -> bool:
+        """A stored file is gone or altered: its clip has to be rendered again. False when nothing needs the file."""
+        uses = self._ledger.drop_file(file, "damaged")
+        keys = {use.key for use in uses if use.kind != "print"}
+        log.warning("%s is damaged; needed by %s", file, uses)
+        for key in keys & self._takes.keys():
+            del self._takes[key]
+        for film in self._films.values():
+            film.missing |= {clip.key for clip in film.plan.clips} & keys
+        return bool(uses)
+
     def _job_failed(self, shooting: _Shooting, failure: Failure) -> None:
         for number in shooting.attempts.values():
             self._ledger.fail_attempt(number, failure.error, failure.message, failure.trace, failure.log_tail)
         shooting.attempts = {}
+        if failure.file and self._forget(failure.file):  # the tail it starts from is damaged
+            self._show.job_failed(shooting.segment, failure, 1, False)
+            self._queue()
+            return
         shooting.failures.append(failure)
         same = sum(f.digest == failure.digest for f in shooting.failures)
         held = same >= TRIES or len(shooting.failures) >= MOST_TRIES
@@ -299,9 +322,14 @@ class Production:
 
     def _cut_ready(self) -> None:
         for film in self._films.values():
+            if film.cut is not None and film.cut.done() and film.mended < MOST_TRIES:
+                error = film.cut.exception()
+                if isinstance(error, FileDamaged | FileMissing) and self._forget(error.id):
+                    film.cut, film.mended = None, film.mended + 1
+                    self._queue()
             if film.cut is None and not film.missing:
                 self._show.film_cuts(film.plan)
-                film.cut = self._scissors.submit(self._cut, film.plan, film.production, self._takes)
+                film.cut = self._scissors.submit(self._cut, film.plan, film.production, dict(self._takes))
 
     def _finish(self, film: _Film) -> FilmResult:
         state: Literal["done", "partial", "failed"] = "done" if film.cut else "partial"

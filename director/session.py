@@ -96,7 +96,7 @@ class Session:
 
         assert self.ledger is not None and self.files is not None
         plans = self.plans(storyboards)
-        finish = Finish(self)
+        finish = Finish(self.ledger, self.files, self.places)
         for each in plans:
             finish.check(each)
             for warning in each.warnings:

@@ -6,13 +6,14 @@ have the same codec headers. One input is open at a time.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -23,10 +24,14 @@ from shots.prints import CODECS, PrintSpec
 from .errors import FilmWrong, PrintsDiffer
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import av.container
     import av.packet
     import av.video
     from av.audio.stream import AudioStream
+
+    Packet = av.packet.Packet[Any]
 
 log = logging.getLogger("longtake.splice")
 
@@ -71,9 +76,10 @@ def splice(
         packets = _timed(runs, spec, header, picture)
         if sound is None:
             return _mux(film, packets)
-        with closing(av.open(str(sound))) as audio:
+        # Merged in order of time, so that the muxer holds few packets back.
+        with av.open(str(sound)) as audio:
             track = film.add_stream_from_template(audio.streams.audio[0])
-            return _mux(film, _interleaved(packets, _sound_packets(audio, track)))
+            return _mux(film, heapq.merge(packets, _sound_packets(audio, track), key=_seconds))
 
 
 def check_spliced(runs: Sequence[Run], film: Path, spec: PrintSpec) -> None:
@@ -84,8 +90,8 @@ def check_spliced(runs: Sequence[Run], film: Path, spec: PrintSpec) -> None:
     """
     frames = sum(run.frames for run in runs)
     _check_times(film, spec, frames)
-    wanted = (check for run in runs for check in decoded_checks(run.path, run.first, run.frames))
-    for index, (got, want) in enumerate(zip(decoded_checks(film), wanted, strict=False)):
+    wanted = (check for run in runs for check in decoded_checks(run.path, spec, run.first, run.frames))
+    for index, (got, want) in enumerate(zip_longest(decoded_checks(film, spec), wanted)):
         if got != want:
             run, frame = _place(runs, index)
             raise FilmWrong(
@@ -94,26 +100,23 @@ def check_spliced(runs: Sequence[Run], film: Path, spec: PrintSpec) -> None:
             )
 
 
-def decoded_checks(path: Path, first: int = 0, frames: int | None = None) -> Iterator[int]:
-    """CRC-32 of each decoded frame's planes, from frame `first` on; one frame in memory at a time."""
+def decoded_checks(path: Path, spec: PrintSpec, first: int = 0, frames: int | None = None) -> Iterator[int]:
+    """CRC-32 of each decoded frame's planes, from frame `first` on; one frame in memory at a time.
+
+    Raises:
+        VideoUnreadable: missing or damaged.
+    """
     import av
 
     with open_video(path) as file:
         stream = file.streams.video[0]
         stream.codec_context.thread_count = 1
-        left = frames
         try:
-            for packet in _packets(file, first, None if frames is None else frames):
-                for frame in packet.decode():
-                    yield _check(cast("av.video.VideoFrame", frame))
-                    left = None if left is None else left - 1
-            for frame in stream.decode(None):
-                yield _check(cast("av.video.VideoFrame", frame))
-                left = None if left is None else left - 1
+            for packet in _packets(file, spec, first, frames):
+                yield from map(_check, packet.decode())
+            yield from map(_check, stream.decode(None))
         except av.FFmpegError as error:
             raise VideoUnreadable(f"{path} is damaged: {error}") from None
-    if left:
-        raise FilmWrong(f"{path} decodes to {left} frames fewer than the {frames} from frame {first} on that it holds")
 
 
 def publish(part: Path, path: Path) -> None:
@@ -144,30 +147,31 @@ def _header(file: av.container.InputContainer) -> tuple[object, ...]:
 
 
 def _packets(
-    file: av.container.InputContainer, first: int, frames: int | None
-) -> Iterator[av.packet.Packet[av.video.VideoStream]]:
+    file: av.container.InputContainer, spec: PrintSpec, first: int = 0, frames: int | None = None
+) -> Iterator[Packet]:
     """Packets of frames `first` and on. Prints have no reordered frames: packet k is frame k."""
     stream = file.streams.video[0]
     if first:
-        tick = Fraction(1) / (cast(Fraction, stream.average_rate) * cast(Fraction, stream.time_base))
-        file.seek(int(first * tick), stream=stream, backward=True)
+        file.seek(first * spec.tick, stream=stream, backward=True)
     given = 0
     for packet in file.demux(stream):
         if packet.size == 0 or given == frames:
             return
-        given += 1
-        yield packet
+        if (packet.pts or 0) >= first * spec.tick:
+            given += 1
+            yield packet
 
 
 def _timed(
     runs: Sequence[Run], spec: PrintSpec, header: tuple[object, ...], to: av.video.VideoStream
-) -> Iterator[av.packet.Packet]:
+) -> Iterator[Packet]:
     at = 0
     for run in runs:
         end = at + run.frames
         with open_video(run.path) as file:
             _check_header(run, _header(file), header, spec)
-            for packet in _packets(file, run.first, run.frames):
+            for packet in _packets(file, spec, run.first, run.frames):
+                packet.time_base = spec.time_base
                 packet.pts = packet.dts = at * spec.tick
                 packet.duration = spec.tick
                 packet.stream = to
@@ -191,28 +195,18 @@ def _check_header(run: Run, found: tuple[object, ...], wanted: tuple[object, ...
         raise PrintsDiffer(f"{run.path} cannot be spliced into this film: {differs}. All prints need one spec")
 
 
-def _sound_packets(audio: av.container.InputContainer, to: AudioStream) -> Iterator[av.packet.Packet]:
+def _sound_packets(audio: av.container.InputContainer, to: AudioStream) -> Iterator[Packet]:
     for packet in audio.demux(audio.streams.audio[0]):
         if packet.size:
             packet.stream = to
             yield packet
 
 
-def _interleaved(a: Iterator[av.packet.Packet], b: Iterator[av.packet.Packet]) -> Iterator[av.packet.Packet]:
-    """Both in order of time, so that the muxer holds few packets back."""
-    waiting = [(source, packet) for source in (a, b) if (packet := next(source, None))]
-    while waiting:
-        source, packet = min(waiting, key=lambda pair: _seconds(pair[1]))
-        yield packet
-        following = next(source, None)
-        waiting = [(s, following if s is source else p) for s, p in waiting if s is not source or following] # type: ignore[misc]
+def _seconds(packet: Packet) -> Fraction:
+    return cast(int, packet.dts) * packet.time_base
 
 
-def _seconds(packet: av.packet.Packet) -> Fraction:
-    return cast(int, packet.dts) * cast(Fraction, packet.time_base)
-
-
-def _mux(film: av.container.OutputContainer, packets: Iterable[av.packet.Packet]) -> int:
+def _mux(film: av.container.OutputContainer, packets: Iterable[Packet]) -> int:
     frames = 0
     for packet in packets:
         frames += packet.stream.type == "video"
@@ -225,7 +219,7 @@ def _check_times(film: Path, spec: PrintSpec, frames: int) -> None:
     with open_video(film) as file:
         if file.streams.video[0].time_base != spec.time_base:
             raise FilmWrong(f"{film} counts in {file.streams.video[0].time_base} s and not in {spec.time_base} s")
-        for packet in _packets(file, 0, None):
+        for packet in _packets(file, spec):
             if (packet.pts, packet.dts) != (count * spec.tick, count * spec.tick):
                 raise FilmWrong(f"frame {count} of {film} is shown at {packet.pts}, not at {count * spec.tick}")
             count += 1
@@ -237,7 +231,7 @@ def _check(frame: av.video.VideoFrame) -> int:
     check = 0
     for plane in frame.planes:
         width = plane.width * (2 if "10" in frame.format.name else 1)
-        rows = memoryview(plane)  # type: ignore[arg-type]
+        rows = memoryview(plane)
         # Line by line: what lies between a line's end and the next one's start is not picture.
         for y in range(plane.height):
             start = y * plane.line_size

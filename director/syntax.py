@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLStreamError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
 
 MOST_NODES = 1_000_000
 """Values in one file after its aliases are expanded. A film of 100,000 shots has about 700,000."""
@@ -112,7 +113,11 @@ def _yaml_tokens(text: str) -> Iterator[Token]:
         place = error.problem_mark or error.context_mark
         what = " ".join(filter(None, (error.context, error.problem)))
         raise BadText(f"not YAML: {what}", place and Mark(place.line + 1, place.column + 1)) from None
-    except YAMLStreamError as error:
+    except ReaderError as error:
+        before = text[: error.position]
+        mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise BadText("not YAML: a control character that no text should hold", mark) from None
+    except YAMLError as error:
         raise BadText(f"not YAML: {' '.join(str(error).split())}") from None
 
 

@@ -118,7 +118,7 @@ def load(wanted: ModelCard | ModelRef, device: str = "auto", threads: int | None
     """
     card = wanted if isinstance(wanted, ModelCard) else _card_of(wanted)
     place = torch.device(_accelerator() if device == "auto" else device)
-    pool = Pool(threads or os.cpu_count() or 1) if place.type == "cpu" else None
+    pool = Pool(threads if threads is not None else os.cpu_count() or 1) if place.type == "cpu" else None
     pipe = _pipeline(card).to(place)
     log.info("loaded %s (%s) on %s", card.id, card.digest[:19], place)
     return Model(card, Backbone(pipe, BY_NAME[card.family]), place, pool)

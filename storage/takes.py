@@ -45,6 +45,18 @@ class Takes(Database):
             connection.execute(prints.delete().where(or_(prints.c.file == file, prints.c.take_file == file)))
         return used
 
+    def dropped(self, keys: Iterable[str]) -> dict[str, str]:
+        """Why the last take of each clip was dropped; clips that have a take, or never had one, are absent."""
+        accepted_keys = select(takes.c.key).where(_ACCEPTED)
+        query = select(takes.c.key, takes.c.drop_reason).where(
+            takes.c.state == TakeState.DAMAGED, takes.c.key.not_in(accepted_keys)
+        )
+        with self._read() as connection:
+            return {
+                row.key: row.drop_reason or ""
+                for row in select_in(connection, query.order_by(takes.c.id), takes.c.key, keys)
+            }
+
     def file_uses(self) -> dict[str, list[FileUse]]:
         """Every file that an accepted take or a print needs, and what for."""
         with self._read() as connection:

@@ -1,5 +1,7 @@
 """Grids from diffusers' schedulers, and what networks' outputs mean at a level."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
@@ -39,7 +41,7 @@ def test_levels_preserve_variance_and_fall(spacing: str, steps: int) -> None:
     assert len(levels) == steps + 1
     for level in levels:
         assert level.alpha**2 + level.sigma**2 == pytest.approx(1, abs=1e-15)
-    assert all(a.sigma > b.sigma for a, b in zip(levels, levels[1:], strict=False))
+    assert all(a.sigma > b.sigma for a, b in pairwise(levels))
 
 
 def test_a_scheduler_of_another_kind_is_refused_by_name() -> None:

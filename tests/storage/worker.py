@@ -38,7 +38,8 @@ def claim(url: str, film: str) -> None:
         try:
             lease = ledger.claim_film(film)
         except FilmBusy as error:
-            return say({"busy": error.pid})
+            say({"busy": error.pid})
+            return
         say({"claimed": lease.fence})
         sys.stdin.readline()
         lease.release()

@@ -1,0 +1,170 @@
+"""Plans, results and findings, as tables for a person and documents for a program."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from .doctor import Finding
+from .planned import PlannedShot
+from .production import FilmResult
+from .survey import Survey, SurveyedClip
+
+MOST_ROWS = 60
+"""Shots that a table shows; those with something to render come first when there are more."""
+
+
+def plan_json(surveys: Sequence[Survey]) -> dict[str, Any]:
+    """One document for all films. The same storyboard and store give the same text, byte for byte."""
+    return {"schema": "longtake.plan.v1", "films": [_film(survey) for survey in surveys]}
+
+
+def _film(survey: Survey) -> dict[str, Any]:
+    states = [{"state": c.state, "why": list(c.why)} for c in survey.clips]
+    return {
+        "plan": survey.plan.to_dict(),
+        "clips": [{"slate": str(c.clip.slate), "key": c.clip.key} | s for c, s in zip(survey.clips, states, strict=True)],
+        "render": len(survey.missing),
+        "nfe": survey.nfe,
+        "seconds": survey.seconds,
+        "bytes": survey.bytes,
+        "warnings": list(survey.plan.warnings),
+    }
+
+
+def show_plan(survey: Survey) -> None:
+    """The table that `longtake plan` prints."""
+    plan, console = survey.plan, Console()
+    title = f"{plan.title} ({plan.film}): {plan.frames} frames, {seconds(plan.frames / plan.fps)} at {plan.fps} a second"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in ("shot", "clips", "frames", "seconds", "NFE", "cached", "render"):
+        table.add_column(name, justify="left" if name == "shot" else "right", no_wrap=name == "shot")
+    table.add_column("why", overflow="fold")
+    clips = _by_shot(survey)
+    for shot in _rows(plan.shots, clips):
+        table.add_row(*_row(shot, clips[shot.id], survey))
+    console.print(table)
+    if len(plan.shots) > MOST_ROWS:
+        console.print(f"... {len(plan.shots) - MOST_ROWS} more shots; --json shows all")
+    _notes(console, survey)
+
+
+def _by_shot(survey: Survey) -> dict[str, list[SurveyedClip]]:
+    clips: dict[str, list[SurveyedClip]] = {shot.id: [] for shot in survey.plan.shots}
+    for clip in survey.clips:
+        clips[clip.clip.slate.shot].append(clip)
+    return clips
+
+
+def _rows(shots: Sequence[PlannedShot], clips: dict[str, list[SurveyedClip]]) -> list[PlannedShot]:
+    if len(shots) <= MOST_ROWS:
+        return list(shots)
+    changed = [shot for shot in shots if any(c.state == "render" for c in clips[shot.id])]
+    chosen = {shot.id for shot in (changed + [s for s in shots if s not in changed][:MOST_ROWS])[:MOST_ROWS]}
+    return [shot for shot in shots if shot.id in chosen]
+
+
+def _row(shot: PlannedShot, clips: list[SurveyedClip], survey: Survey) -> list[str]:
+    missing = [c for c in clips if c.state == "render"]
+    return [
+        shot.id,
+        str(len(clips)),
+        str(shot.frames),
+        f"{float(shot.frames / survey.plan.fps):.2f}",
+        str(sum(c.clip.nfe for c in missing)),
+        str(len(clips) - len(missing)),
+        str(len(missing)),
+        _why(missing),
+    ]
+
+
+def _why(missing: list[SurveyedClip]) -> str:
+    """Reasons in clip order, equal neighbours taken together: `1: prompt changed; 2-6: clip 1 of this chain changed`."""
+    groups: list[tuple[int, int, str]] = []
+    for clip in missing:
+        text, number = ", ".join(clip.why), clip.clip.slate.clip
+        if groups and groups[-1][2] == text and groups[-1][1] == number - 1:
+            groups[-1] = (groups[-1][0], number, text)
+        else:
+            groups.append((number, number, text))
+    if len(groups) == 1:
+        return groups[0][2]
+    return "; ".join(f"{a}: {text}" if a == b else f"{a}-{b}: {text}" for a, b, text in groups)
+
+
+def _notes(console: Console, survey: Survey) -> None:
+    plan = survey.plan
+    for shot in plan.shots[:MOST_ROWS]:
+        if shot.snapped:
+            console.print(f"{shot.id}: {shot.snapped}", markup=False, highlight=False)
+    for warning in plan.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
+    count = len(survey.missing)
+    if not count:
+        console.print("nothing to render")
+        return
+    time = "unknown" if survey.seconds is None else seconds(survey.seconds)
+    disk = "unknown" if survey.bytes is None else size(survey.bytes)
+    console.print(f"{count} clips to render: {survey.nfe} NFE, estimated time {time}, disk {disk}", highlight=False)
+
+
+def render_json(results: Sequence[FilmResult]) -> dict[str, Any]:
+    """What `longtake render --json` prints."""
+    films = [
+        {
+            "film": r.plan.film,
+            "state": r.state,
+            "rendered": r.rendered,
+            "cached": r.cached,
+            "files": r.files,
+            "message": r.message,
+            "seconds": round(r.seconds, 3),
+        }
+        for r in results
+    ]
+    return {"schema": "longtake.render.v1", "films": films}
+
+
+def show_results(results: Sequence[FilmResult]) -> None:
+    """How each film ended and where it lies."""
+    console = Console(soft_wrap=True)
+    for result in results:
+        what = f"{result.rendered} clips rendered, {result.cached} from the store, {seconds(result.seconds)}"
+        console.print(f"{result.plan.film}: {result.state}: {what}", markup=False, highlight=False)
+        for path in result.files:
+            console.print(f"  {path}", markup=False, highlight=False)
+        if result.message:
+            console.print(f"  {result.message}", markup=False, highlight=False)
+            sys.stderr.write(f"longtake status {result.plan.film} says how to go on\n")
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """What `longtake doctor` prints."""
+    console = Console()
+    table = Table.grid(padding=(0, 2))
+    colours = {"ok": "green", "note": "yellow", "bad": "red"}
+    for finding in findings:
+        table.add_row(f"[{colours[finding.state]}]{finding.state}[/]", finding.what, finding.says)
+    console.print(table)
+
+
+def seconds(value: float) -> str:
+    """`42.0 s`, `3 min 20 s`, `2 h 05 min`."""
+    if value < 60:
+        return f"{float(value):.1f} s"
+    if value < 3600:
+        return f"{int(value // 60)} min {int(value % 60):02d} s"
+    return f"{int(value // 3600)} h {int(value % 3600 // 60):02d} min"
+
+
+def size(count: float) -> str:
+    """`3.4 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

@@ -1,0 +1,130 @@
+"""Who may render a film: one at a time, the dead replaced, the late refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+
+from storage.errors import FilmBusy, LeaseLost
+from storage.ledger import Ledger
+from storage.owner import Owner
+from storage.states import AttemptState, ProductionState
+from tests.storage.examples import slates_of, start_harbour, take_row
+from tests.storage.processes import Worker
+
+ELSEWHERE = Owner("farm7", "another machine", 4242, 1)
+
+
+def test_a_film_is_claimed_by_one_and_free_after_release(ledger: Ledger) -> None:
+    with ledger.claim_film("harbour") as first:
+        with pytest.raises(FilmBusy, match=rf"'harbour' is being rendered by process {os.getpid()} on ") as busy:
+            ledger.claim_film("harbour")
+        assert (busy.value.pid, busy.value.host) == (os.getpid(), Owner.here().host)
+        assert abs(busy.value.since - time.time()) < 60
+        ledger.claim_film("another film").release()
+        holder = ledger.holder("harbour")
+        assert holder is not None
+        assert (holder.pid, holder.alive) == (os.getpid(), True)
+    assert ledger.holder("harbour") is None
+    assert ledger.claim_film("harbour").fence > first.fence
+
+
+def test_a_holder_elsewhere_is_replaced_when_its_lease_expires_and_not_before(ledger: Ledger) -> None:
+    ledger.claim_film("harbour", ELSEWHERE, ttl=30)
+    with pytest.raises(FilmBusy, match=r"process 4242 on farm7 .* try again in \d+ s"):
+        ledger.claim_film("harbour")
+    ledger.claim_film("dawn", ELSEWHERE, ttl=0)
+    assert ledger.claim_film("dawn").owner == Owner.here()
+
+
+def test_renewing_keeps_a_lease(ledger: Ledger) -> None:
+    lease = dataclasses.replace(ledger.claim_film("harbour", ELSEWHERE, ttl=0), ttl=30)
+    lease.renew()
+    with pytest.raises(FilmBusy):
+        ledger.claim_film("harbour")
+
+
+def test_a_process_that_is_seen_alive_is_not_replaced_however_silent(ledger: Ledger) -> None:
+    ledger.claim_film("harbour", ttl=0)
+    with pytest.raises(FilmBusy):
+        ledger.claim_film("harbour")
+
+
+def test_a_process_number_that_was_used_again_is_not_the_old_process(ledger: Ledger) -> None:
+    ledger.claim_film("harbour", dataclasses.replace(Owner.here(), started=1))
+    assert ledger.claim_film("harbour").fence == 2
+
+
+def test_who_was_replaced_is_told_and_changes_nothing(ledger: Ledger) -> None:
+    late = ledger.claim_film("harbour", ELSEWHERE, ttl=0)
+    key = slates_of(1)[0].key
+    production = start_harbour(ledger, slates_of(1), lease=late)
+    (attempt,) = ledger.begin_attempts(production, [key], "cuda:0", "camera 1", ELSEWHERE)
+    with ledger.claim_film("harbour"):
+        for act in (
+            late.renew,
+            lambda: ledger.begin_attempts(production, [key], "cuda:0", "camera 1"),
+            lambda: start_harbour(ledger, slates_of(1), lease=late),
+            lambda: ledger.end_production(production, ProductionState.DONE),
+        ):
+            with pytest.raises(LeaseLost, match="taken over by another process"):
+                act()
+        late.release()
+        holder = ledger.holder("harbour")
+        assert holder is not None
+        assert holder.pid == os.getpid()
+    assert [p.state for p in ledger.productions("harbour")] == [ProductionState.LOST]
+    assert [a.state for a in ledger.attempts(key)] == [AttemptState.LOST]
+    # What it had begun is named by its key and as good as any.
+    assert ledger.finish_attempt(attempt, take_row(key)).attempt == attempt
+
+
+def test_a_claim_leaves_other_films_and_ended_attempts_alone(ledger: Ledger) -> None:
+    keys = [row.key for row in slates_of(3)]
+    other = ledger.start_production("other", "t", "p", "d", "{}", slates_of(3))
+    ledger.begin_attempts(other, keys[:1], "cpu", "w")
+    mine = start_harbour(ledger, slates_of(3))
+    done, failed, running = ledger.begin_attempts(mine, keys, "cpu", "w")
+    ledger.finish_attempt(done, take_row(keys[0]))
+    ledger.fail_attempt(failed, "ValueError", "no")
+    ledger.claim_film("harbour")
+    states = {a.id: str(a.state) for key in keys for a in ledger.attempts(key)}
+    assert states == {1: "running", done: "done", failed: "failed", running: "lost"}
+    assert [a.id for a in ledger.running_attempts(other)] == [1]
+
+
+@pytest.mark.parametrize("reap", [True, False], ids=["reaped", "zombie"])
+def test_a_holder_killed_on_this_machine_is_replaced_at_once(
+    ledger: Ledger, ledger_url: str, start: Callable[..., Worker], reap: bool
+) -> None:
+    holder = start("claim", ledger_url, "harbour")
+    assert holder.hear() == "ready"
+    holder.go()
+    assert holder.hear() == {"claimed": 1}
+    with pytest.raises(FilmBusy, match=f"process {holder.process.pid} "):
+        ledger.claim_film("harbour")
+    holder.kill(reap)
+    assert ledger.claim_film("harbour").fence == 2
+
+
+def test_of_many_who_claim_at_once_one_is_let_in(ledger_url: str, start: Callable[..., Worker]) -> None:
+    workers = [start("claim", ledger_url, "harbour") for _ in range(4)]
+    assert [w.hear() for w in workers] == ["ready"] * 4
+    for worker in workers:
+        worker.go()
+    said = [w.hear() for w in workers]
+    (winner,) = [w for w, s in zip(workers, said, strict=True) if s == {"claimed": 1}]
+    assert [s for s in said if s != {"claimed": 1}] == [{"busy": winner.process.pid}] * 3
+
+
+def test_an_owner_knows_who_lives() -> None:
+    here = Owner.here()
+    assert here.alive() is True
+    assert dataclasses.replace(here, started=0).alive() is True
+    assert dataclasses.replace(here, started=here.started - 1).alive() is False
+    assert dataclasses.replace(here, pid=2**22 + 1).alive() is False
+    assert ELSEWHERE.alive() is None
