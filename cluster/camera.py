@@ -38,7 +38,9 @@ class Camera:
     device: `auto`, `cpu`, `cuda`, `cuda:1` ... threads: samples evaluated at the same time on a CPU.
     """
 
-    def __init__(self, files: str | Path, name: str = "camera", device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self, files: str | Path, name: str = "camera", device: str = "auto", threads: int | None = None
+    ) -> None:
         self._files = Files(Path(files))
         self._name = name
         self._device = device

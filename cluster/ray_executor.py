@@ -193,12 +193,12 @@ class OnRay:
             workers = ray.get([seat.actor.worker.remote() for seat in seats], timeout=START_SECONDS)
         except RayError as error:
             raise NoCamera(
-                f"{wanted} cameras did not start within {START_SECONDS} s: {error}. Is longtake installed on every node?"
+                f"{wanted} cameras did not start in {START_SECONDS} s: {error}. Is longtake installed on every node?"
             ) from None
         for worker in workers:
             if worker.code_version != code_version():
                 raise ClusterMismatch(
-                    f"{worker.name} on {worker.host} runs longtake {worker.code_version}, this machine {code_version()}: "
+                    f"{worker.name} on {worker.host} runs longtake {worker.code_version}, we run {code_version()}: "
                     "their pixels could differ. Install the same version on every node."
                 )
         return seats

@@ -6,17 +6,14 @@ cannot know about another is checked in `settle`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     GetJsonSchemaHandler,
     PlainValidator,
     WithJsonSchema,
-    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -37,37 +34,10 @@ from .fields import (
     Size,
     refuse,
 )
+from .part import Part, ShortPart
 from .presets import PRESETS
 
 SCHEMA = "longtake.storyboard.v1"
-
-
-class Part(BaseModel):
-    """One mapping of a storyboard. `short` names the field that a bare value stands for."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=False)
-    short: ClassVar[str | None] = None
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> JsonSchemaValue:
-        schema = handler(core_schema)
-        if cls.short is None:
-            return schema
-        resolved = handler.resolve_ref_schema(schema)
-        bare = dict(resolved["properties"][cls.short])
-        if "anyOf" in bare:
-            bare = {"anyOf": [b for b in bare["anyOf"] if b.get("type") != "null"]}
-        bare.pop("default", None)
-        return {"anyOf": [bare, schema]}
-
-
-class ShortPart(Part):
-    """A mapping that a bare value may stand for."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, value: Any) -> Any:
-        return {cls.short: value} if isinstance(value, str) and cls.short else value
 
 
 class Film(Part):
@@ -218,7 +188,7 @@ class Beat(Part):
     at_frame: int | None = Field(
         default=None, ge=0, le=1_000_000, description="The same in frames; give one of the two."
     )
-    prompt: Prompt
+    prompt: Prompt = Field(description="What is seen from then on.")
 
 
 class TransitionChoice(ShortPart):

@@ -31,7 +31,11 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             continue
         label = _NAMES.get(name)
         prefix = f"{label}: " if label else f"{name.replace('.', ': ', 1)} "
-        lines.append(prefix + difference(before.get(name), after.get(name)))
+        old_value, new_value = before.get(name), after.get(name)
+        if name in ("prompt", "negative_prompt"):
+            lines.append(prefix + difference(str(old_value), str(new_value)))
+        else:
+            lines.append(f"{prefix}{_shown(old_value)} -> {_shown(new_value)}")
     return lines
 
 
@@ -56,10 +60,8 @@ def _flat(data: dict[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
             yield at + name, value
 
 
-def difference(old: Any, new: Any) -> str:
-    """`old -> new`; long texts are shortened to where they differ."""
-    if not isinstance(old, str) or not isinstance(new, str):
-        return f"{_shown(old)} -> {_shown(new)}"
+def difference(old: str, new: str) -> str:
+    """`"old" -> "new"`; long texts are shortened to where they differ."""
     if max(len(old), len(new)) <= SHOWN:
         return f'"{old}" -> "{new}"'
     head = _common(old, new)

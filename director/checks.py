@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from .board import Delivery
 from .fields import InsidePath
-from .problems import Path
 from .findings import Findings
+from .problems import Path
 
 _INSIDE = TypeAdapter(InsidePath)
 

@@ -20,8 +20,8 @@ from .stop import Stop
 app = typer.Typer(
     name="longtake",
     help="A batch processor for long generated video: a storyboard goes in, a long film comes out.",
-    epilog="Exit codes: 0 done, 1 failed, 2 usage or invalid storyboard, 3 shots missing, 4 plan --check found changes, "
-    "75 interrupted (run again to go on), 130 Ctrl-C.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage or invalid storyboard, 3 shots missing, "
+    "4 plan --check found changes, 75 interrupted (run again to go on), 130 Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -210,7 +210,7 @@ def doctor(as_json: Json = False, data: Data = None, db: Db = None) -> None:
 @app.command()
 def bench(
     which: Annotated[
-        list[str] | None, typer.Argument(help="render, splice, plan, lockstep; all when left out.")
+        list[str] | None, typer.Argument(help="render, lockstep, orders, places, plan, splice; all when left out.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller cases; ratios are rougher.")] = False,
     as_json: Json = False,

@@ -43,18 +43,24 @@ def cut_list(plan: Plan, takes: Mapping[str, str]) -> CutList:
         CutError: see `film_frames`; or a clip has no take.
     """
     elements: list[Element] = []
-    stretches: list[Stretch] = []
-    before, at = _NOTHING, 0
-    strip_before: Strip = ()
-    for piece in _pieces(plan.shots):
+    before, strip_before = _NOTHING, _NO_STRIP
+    pieces = _pieces(plan.shots)
+    for piece in pieces:
         strip = _strip(piece, takes)
         elements += _elements(piece, strip, before, strip_before)
-        if piece.card is None:
-            stretches.append(Stretch(piece.shot.id, at - piece.overlap, piece.frames))
-        at += piece.frames - piece.overlap
         before, strip_before = piece, strip
-    cues = tuple(_cues(plan, stretches, at))
-    return CutList(plan.film, plan.title, plan.fps, tuple(elements), tuple(stretches), cues)
+    stretches = tuple(_stretches(pieces))
+    cues = tuple(_cues(plan, stretches, sum(element.frames for element in elements)))
+    return CutList(plan.film, plan.title, plan.fps, tuple(elements), stretches, cues)
+
+
+def stretches(shots: Sequence[PlannedShot]) -> tuple[Stretch, ...]:
+    """Where each shot lies in the film, without its card.
+
+    Raises:
+        CutError: see `film_frames`.
+    """
+    return tuple(_stretches(_pieces(shots)))
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,15 @@ class _Piece:
 
 
 _NOTHING = _Piece(PlannedShot("", (), 0), None, 0)
+_NO_STRIP: Strip = ()
+
+
+def _stretches(pieces: Sequence[_Piece]) -> Iterator[Stretch]:
+    at = 0
+    for piece in pieces:
+        if piece.card is None:
+            yield Stretch(piece.shot.id, at - piece.overlap, piece.frames)
+        at += piece.frames - piece.overlap
 
 
 def _pieces(shots: Sequence[PlannedShot]) -> list[_Piece]:

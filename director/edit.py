@@ -140,6 +140,12 @@ def _workbench(out: Path) -> Iterator[Path]:
     try:
         bench.mkdir(parents=True)
         yield bench
+    except OSError as error:
+        # What cannot be read has errors of its own by now; what is left is a full or failing disk.
+        raise OutputUnwritable(
+            f"{out} could not be written: {error.strerror or error}; make room or choose another folder, then run the "
+            "same command again: finished clips are kept"
+        ) from error
     finally:
         shutil.rmtree(bench, ignore_errors=True)
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from shots.spec import canonical, digest
 from storage.files import Files
 from storage.ledger import Ledger
-from storage.rows import Take
+from storage.rows import FilmVersion, Take
 
 from .cut import cut_list
 from .cutlist import CutList, to_dict
 from .lineage import TAG, film_record
-from .planned import Deliver, Plan, Sound
 from .places import Places
+from .planned import Deliver, Plan, PlannedClip
 from .verify import file_digest
 
 log = logging.getLogger("longtake.finish")
@@ -32,14 +32,14 @@ CUT_VERSION = 1
 class Prints:
     """The store's prints, as `edit.assemble` asks for them."""
 
-    def __init__(self, ledger: Ledger, files: Files, takes: list[str], key: str) -> None:
+    def __init__(self, ledger: Ledger, files: Files, takes: tuple[str, ...], key: str) -> None:
         self._ledger, self._files = ledger, files
         self._known = ledger.prints_of(takes, key)
 
     def get(self, take: str, key: str) -> Path | None:
         """The print's file, if there is one whole."""
         id = self._known.get(take)
-        return self._files.open_verified(id) if id and self._files.exists(id) and self._files.verify(id) else None
+        return self._files.path(id) if id and self._files.verify(id) else None
 
     def put(self, take: str, key: str, file: Path) -> Path:
         """Keep a print."""
@@ -47,6 +47,11 @@ class Prints:
         id = self._ledger.record_print(take, key, self._files.put_file(file), size)
         self._known[take] = id
         return self._files.path(id)
+
+
+def film_identity(plan: Plan, takes: Mapping[str, Take], deliver: Deliver) -> str:
+    """Names a finished film by everything that decides its bytes' meaning: the cut, the sounds, the print spec."""
+    return _identity(_cut(plan, takes), _sounds(plan), plan, deliver)
 
 
 class Finish:
@@ -67,22 +72,32 @@ class Finish:
         for deliver in plan.deliver:
             print_spec(plan.fps, deliver).check()
             check_output(film_path(self._places.films, deliver))
-        if sounds := _sounds(plan):
-            from .sound import check_sound
+        if sounds := _sound_files(plan):
+            from .soundfile import check_sound
 
             for sound in sounds:
                 check_sound(sound)
 
     def __call__(self, plan: Plan, production: int, takes: dict[str, Take]) -> list[str]:
         """Make the finished files of a film; returns their paths, films first."""
-        cut = cut_list(plan, {clip.key: takes[clip.key].video for clip in plan.clips})
-        sounds = {_name(sound, plan): file_digest(sound) for sound in _sounds(plan)}
-        identity = digest("cut", CUT_VERSION, {"cut": _portable(cut, plan), "sounds": sounds})
-        done = {version.path: version for version in self._ledger.film_versions(plan.film)}
-        paths = []
+        cut, sounds = _cut(plan, takes), _sounds(plan)
+        before = {}
+        for version in self._ledger.film_versions(plan.film):
+            before.setdefault(version.path, version)
+        paths, changed = [], False
         for deliver in plan.deliver:
-            paths += self._deliver(plan, production, takes, cut, deliver, identity, sounds, done)
-        return paths + self._sheets(plan, takes, identity)
+            out = self._film_path(deliver)
+            identity = _identity(cut, sounds, plan, deliver)
+            if not _up_to_date(out, identity, before.get(str(out))):
+                self._deliver(plan, production, takes, cut, deliver, identity, sounds)
+                changed = True
+            paths.append(str(out))
+        return paths + self._sheets(plan, takes, changed)
+
+    def _film_path(self, deliver: Deliver) -> Path:
+        from .edit import film_path
+
+        return film_path(self._places.films, deliver).absolute()
 
     def _deliver(
         self,
@@ -93,55 +108,62 @@ class Finish:
         deliver: Deliver,
         identity: str,
         sounds: dict[str, str],
-        done: dict[str, Any],
-    ) -> list[str]:
+    ) -> None:
         from cluster.environment import code_version
 
-        from .edit import assemble, film_path, print_spec
+        from .edit import assemble, print_spec
 
-        out = film_path(self._places.films, deliver).absolute()
-        wanted = digest("film", CUT_VERSION, {"cut": identity, "print": print_spec(plan.fps, deliver).key})
-        version = done.get(str(out))
-        if version and json.loads(version.cut_json)["identity"] == wanted and _unchanged(out, version.file_digest):
-            log.info("%s is up to date", out)
-            return [str(out)]
+        out = self._film_path(deliver)
         record = film_record(plan, takes, code_version(), sounds)
-        prints = Prints(self._ledger, self._files, list(cut.takes), print_spec(plan.fps, deliver).key)
-        film = assemble(cut, self._files, prints, deliver, out, {TAG: canonical(record)}, plan.storyboard.parent)
+        prints = Prints(self._ledger, self._files, cut.takes, print_spec(plan.fps, deliver).key)
+        film = assemble(cut, self._files, prints, deliver, out, {TAG: canonical(record)}, plan.base)
         _write(out.with_suffix(".json"), json.dumps(record | {"file": out.name, "sha256": film.digest}, indent=1))
-        cut_json = canonical({"identity": wanted, "deliver": asdict(deliver), "cut": to_dict(cut)})
-        self._ledger.record_film(
-            production, str(out), film.digest, film.frames, film.fps, cut_json, canonical(record)
-        )
-        return [str(out)]
+        cut_json = canonical({"identity": identity, "deliver": asdict(deliver), "cut": to_dict(cut)})
+        self._ledger.record_film(production, str(out), film.digest, film.frames, film.fps, cut_json, canonical(record))
 
-    def _sheets(self, plan: Plan, takes: dict[str, Take], identity: str) -> list[str]:
-        """Contact sheet and seam strips, drawn again only when the cut has changed."""
+    def _sheets(self, plan: Plan, takes: dict[str, Take], changed: bool) -> list[str]:
+        """Contact sheet and seam strips, drawn again only when the film has changed."""
+        contact = self._places.films.absolute() / f"{plan.film}.contact.png"
+        seams = self._places.films.absolute() / f"{plan.film}.seams.png"
+        if changed or not contact.is_file() or not seams.is_file():
+            from shots.frames import Frames, read_take
 
+            from .seams import seam_strips
+            from .sheets import contact_sheet
 
-        def frames(key: str) -> Path:
-            return self._files.open_verified(takes[key].video)
+            def frames(clip: PlannedClip) -> Frames:
+                return read_take(self._files.open_verified(takes[clip.key].video))
 
-        return []
-
-
-def _sounds(plan: Plan) -> list[Path]:
-    sounds: list[Sound] = [s for shot in plan.shots for s in shot.audio] + ([plan.bed] if plan.bed else [])
-    base = plan.storyboard.parent
-    return list(dict.fromkeys(base / sound.file for sound in sounds))
-
-
-def _name(sound: Path, plan: Plan) -> str:
-    return os.path.relpath(sound, plan.storyboard.parent)
+            contact_sheet(plan, frames, contact)
+            seam_strips(plan, frames, seams)
+        return [str(contact), str(seams)]
 
 
-def _portable(cut: CutList, plan: Plan) -> dict[str, Any]:
-    """The cut list without where the project's folder lies."""
-    return {k: v for k, v in to_dict(cut).items() if k != "title"}
+def _cut(plan: Plan, takes: Mapping[str, Take]) -> CutList:
+    return cut_list(plan, {clip.key: takes[clip.key].video for clip in plan.clips})
 
 
-def _unchanged(path: Path, digest: str) -> bool:
-    return path.is_file() and file_digest(path) == digest
+def _identity(cut: CutList, sounds: dict[str, str], plan: Plan, deliver: Deliver) -> str:
+    from .edit import print_spec
+
+    shown = {name: value for name, value in to_dict(cut).items() if name != "title"}
+    return digest("film", CUT_VERSION, {"cut": shown, "sounds": sounds, "print": print_spec(plan.fps, deliver).key})
+
+
+def _up_to_date(out: Path, identity: str, before: FilmVersion | None) -> bool:
+    if before is None or not out.is_file() or json.loads(before.cut_json)["identity"] != identity:
+        return False
+    return file_digest(out) == before.file_digest
+
+
+def _sound_files(plan: Plan) -> list[Path]:
+    sounds = [sound for shot in plan.shots for sound in shot.audio] + ([plan.bed] if plan.bed else [])
+    return list(dict.fromkeys(plan.base / sound.file for sound in sounds))
+
+
+def _sounds(plan: Plan) -> dict[str, str]:
+    """Name in the project -> sha256 of every sound that the film uses."""
+    return {os.path.relpath(sound, plan.base): file_digest(sound) for sound in _sound_files(plan)}
 
 
 def _write(path: Path, text: str) -> None:

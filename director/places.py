@@ -27,7 +27,7 @@ class Places:
 
 
 def places(data: Path | None = None, films: Path | None = None, db: str | None = None) -> Places:
-    """What the options say, else LONGTAKE_DIR, LONGTAKE_FILMS and LONGTAKE_DB_URL, else `.longtake` and `films` here."""
+    """What the options say, else LONGTAKE_DIR, LONGTAKE_FILMS, LONGTAKE_DB_URL, else `.longtake` and `films`."""
     return Places(
         data or Path(os.environ.get("LONGTAKE_DIR") or ".longtake"),
         films or Path(os.environ.get("LONGTAKE_FILMS") or "films"),

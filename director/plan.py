@@ -5,28 +5,22 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from shots.pocket.vocabulary import known_words, unknown_words
+from shots.pocket.vocabulary import MAX_TOKENS, known_words, split_words, unknown_words
 from shots.price import predicted_nfe
 from shots.spec import ClipSpec, NoChain
 
 from .checks import delivery_name
-from .errors import Problem, StoryboardError
 from .planned import Deliver, Plan, PlannedClip, PlannedShot, Slate
 from .settle import SettledShot
 from .storyboard import Storyboard
 
-MOST_CLIPS = 100_000
-"""Clips of one film."""
+MOST_WORDS = MAX_TOKENS - 2
+"""Words of a prompt that the pocket model reads: two places of its text input are the end markers."""
 
 
 def plan(storyboard: Storyboard) -> Plan:
-    """Which clips the film needs and how they are joined.
-
-    Raises:
-        StoryboardError: the film needs more clips than `MOST_CLIPS`.
-    """
+    """Which clips the film needs and how they are joined."""
     film = storyboard.board.film
-    _check_length(storyboard)
     size = storyboard.shots[0].size
     shots, cursor = [], 0
     for settled in storyboard.shots:
@@ -51,20 +45,6 @@ def plan(storyboard: Storyboard) -> Plan:
     )
 
 
-def clip_count(frames: int, clip_frames: int, dropped: int) -> int:
-    """Clips that reach `frames` when the first keeps `clip_frames` and each other `clip_frames - dropped`."""
-    return 1 + max(0, -(-(frames - clip_frames) // (clip_frames - dropped)))
-
-
-def _check_length(storyboard: Storyboard) -> None:
-    counts = [clip_count(s.timed.frames, s.clip_frames, s.dropped) for s in storyboard.shots]
-    if sum(counts) > MOST_CLIPS:
-        longest = storyboard.shots[counts.index(max(counts))].timed.id
-        what = f"the film needs {sum(counts)} clips, shot {longest!r} alone {max(counts)}"
-        allowed = f"at most {MOST_CLIPS} clips a film; shorten shots, or write several films"
-        raise StoryboardError([Problem(str(storyboard.path), what, allowed=allowed)])
-
-
 def _shot(film: str, settled: SettledShot, start: int) -> PlannedShot:
     timed = settled.timed
     return PlannedShot(
@@ -85,7 +65,7 @@ def _clips(film: str, settled: SettledShot) -> Iterator[PlannedClip]:
     model = settled.card.ref()
     timed, done, previous = settled.timed, 0, None
     starts = [first for first, _ in timed.beats]
-    for index in range(clip_count(timed.frames, settled.clip_frames, settled.dropped)):
+    for index in range(settled.clip_count):
         first = settled.dropped if index else 0
         kept = min(settled.clip_frames - first, timed.frames - done)
         spec = ClipSpec(
@@ -149,21 +129,31 @@ def _beat_warnings(settled: SettledShot, shot: PlannedShot) -> Iterator[str]:
 
 
 def _word_warnings(storyboard: Storyboard) -> Iterator[str]:
-    """Words that the pocket model was not trained with: each once, with the shots that use it."""
+    """What the pocket model does not know or does not read of the prompts: each once, with its shots."""
+    users = _prompts(storyboard)
     unknown: dict[str, dict[str, None]] = {}
-    seen: dict[str, list[str]] = {}
-    for settled in storyboard.shots:
-        if settled.card.id != "pocket":
-            continue
-        for text in (*(prompt for _, prompt in settled.timed.beats), settled.negative_prompt):
-            if text not in seen:
-                seen[text] = unknown_words(text)
-            for word in seen[text]:
-                unknown.setdefault(word, {})[settled.timed.id] = None
+    long: dict[str, None] = {}
+    for text, ids in users.items():
+        for word in unknown_words(text):
+            unknown.setdefault(word, {}).update(ids)
+        if len(split_words(text)) > MOST_WORDS:
+            long.update(ids)
     if unknown:
         words = "; ".join(f"{word!r} ({_few(list(ids))})" for word, ids in list(unknown.items())[:20])
         more = f" and {len(unknown) - 20} more" if len(unknown) > 20 else ""
         yield f"the pocket model does not know: {words}{more}. It knows: {', '.join(known_words())}"
+    if long:
+        yield f"the pocket model reads only the first {MOST_WORDS} words of a prompt ({_few(list(long))})"
+
+
+def _prompts(storyboard: Storyboard) -> dict[str, dict[str, None]]:
+    """Each text that the pocket model is given, with the shots that use it."""
+    users: dict[str, dict[str, None]] = {}
+    for settled in storyboard.shots:
+        if settled.card.id == "pocket":
+            for text in (*(prompt for _, prompt in settled.timed.beats), settled.negative_prompt):
+                users.setdefault(text, {})[settled.timed.id] = None
+    return users
 
 
 def _few(ids: list[str]) -> str:

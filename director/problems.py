@@ -162,7 +162,8 @@ def _describe(kind: str, ctx: dict[str, Any], value: Any, message: str) -> Made:
         return "not one of the known values", ", ".join(choices), nearest(value, choices)
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
-        return "out of range", f"{words} {ctx[name]:g}" if ctx[name] != 2**63 - 1 else f"{words} {2**63 - 1}", None
+        limit = ctx[name]
+        return "out of range", f"{words} {limit:g}" if isinstance(limit, float) else f"{words} {limit}", None
     if kind in _KINDS:
         return _KINDS[kind], None, None
     maker = _LENGTHS.get(kind)

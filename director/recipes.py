@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from shots.spec import Cfg, CfgPlusPlus, Iid, NoChain, Pyoco, Recipe, VidRD
 
 from .board import RecipeChoice
+from .findings import Findings
 from .presets import PRESETS, Preset
 from .problems import Path, nearest
-from .findings import Findings
 
 KINDS: dict[str, Any] = {c.kind: c for c in (Cfg, CfgPlusPlus, Iid, Pyoco, NoChain, VidRD)}
 

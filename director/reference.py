@@ -1,9 +1,10 @@
-"""The command line reference, docs/cli.md, from the commands themselves: `python -m director.reference > docs/cli.md`."""
+"""The command line reference from the commands themselves: `python -m director.reference > docs/cli.md`."""
 
 from __future__ import annotations
 
 import re
 import sys
+from typing import Any
 
 import click
 import typer
@@ -28,7 +29,7 @@ Written by `python -m director.reference`; a test keeps it current.
 
 def reference() -> str:
     """The whole page."""
-    group = typer.main.get_command(app)
+    group: Any = typer.main.get_command(app)
     return HEAD + "".join(_command(name, command) for name, command in group.commands.items())
 
 

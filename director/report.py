@@ -27,7 +27,9 @@ def _film(survey: Survey) -> dict[str, Any]:
     states = [{"state": c.state, "why": list(c.why)} for c in survey.clips]
     return {
         "plan": survey.plan.to_dict(),
-        "clips": [{"slate": str(c.clip.slate), "key": c.clip.key} | s for c, s in zip(survey.clips, states, strict=True)],
+        "clips": [
+            {"slate": str(c.clip.slate), "key": c.clip.key} | s for c, s in zip(survey.clips, states, strict=True)
+        ],
         "render": len(survey.missing),
         "nfe": survey.nfe,
         "seconds": survey.seconds,
@@ -39,17 +41,20 @@ def _film(survey: Survey) -> dict[str, Any]:
 def show_plan(survey: Survey) -> None:
     """The table that `longtake plan` prints."""
     plan, console = survey.plan, Console()
-    title = f"{plan.title} ({plan.film}): {plan.frames} frames, {seconds(plan.frames / plan.fps)} at {plan.fps} a second"
+    length = seconds(float(plan.frames / plan.fps))
+    title = f"{plan.title} ({plan.film}): {plan.frames} frames, {length} at {plan.fps} a second"
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in ("shot", "clips", "frames", "seconds", "NFE", "cached", "render"):
         table.add_column(name, justify="left" if name == "shot" else "right", no_wrap=name == "shot")
-    table.add_column("why", overflow="fold")
     clips = _by_shot(survey)
     for shot in _rows(plan.shots, clips):
         table.add_row(*_row(shot, clips[shot.id], survey))
     console.print(table)
     if len(plan.shots) > MOST_ROWS:
         console.print(f"... {len(plan.shots) - MOST_ROWS} more shots; --json shows all")
+    for shot in _rows(plan.shots, clips):
+        if missing := [c for c in clips[shot.id] if c.state == "render"]:
+            console.print(f"{shot.id}: {_why(missing)}", markup=False, highlight=False)
     _notes(console, survey)
 
 
@@ -78,12 +83,11 @@ def _row(shot: PlannedShot, clips: list[SurveyedClip], survey: Survey) -> list[s
         str(sum(c.clip.nfe for c in missing)),
         str(len(clips) - len(missing)),
         str(len(missing)),
-        _why(missing),
     ]
 
 
 def _why(missing: list[SurveyedClip]) -> str:
-    """Reasons in clip order, equal neighbours taken together: `1: prompt changed; 2-6: clip 1 of this chain changed`."""
+    """Reasons in clip order, equal neighbours together: `1: prompt changed; 2-6: clip 1 of this chain changed`."""
     groups: list[tuple[int, int, str]] = []
     for clip in missing:
         text, number = ", ".join(clip.why), clip.clip.slate.clip

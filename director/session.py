@@ -94,7 +94,8 @@ class Session:
         from .production import Production
         from .progress import display
 
-        assert self.ledger is not None and self.files is not None
+        assert self.ledger is not None
+        assert self.files is not None
         plans = self.plans(storyboards)
         finish = Finish(self.ledger, self.files, self.places)
         for each in plans:

@@ -14,12 +14,14 @@ from shots.models import ModelCard, describe
 from shots.spec import Recipe, Sampler, VidRD
 
 from .board import Defaults, Film, Model, Shot
+from .findings import Findings
 from .presets import Preset
 from .problems import Path
 from .recipes import chosen_preset, chosen_recipe
-from .findings import Findings
 from .timing import TimedShot
 
+MOST_CLIPS = 100_000
+"""Clips of one film."""
 POCKET = Model(id="pocket")
 
 
@@ -44,11 +46,27 @@ class SettledShot:
         chain = self.recipe.chain
         return chain.overlap if isinstance(chain, VidRD) and chain.order == "forward" else 0
 
+    @property
+    def clip_count(self) -> int:
+        """Clips that reach the shot's frames: the first keeps all of its own, each other all but `dropped`."""
+        more = max(0, self.timed.frames - self.clip_frames)
+        return 1 - -more // (self.clip_frames - self.dropped)
+
 
 def derived_seed(film_seed: int, shot_id: str) -> int:
     """The seed of a shot that names none: a function of the film's seed and the shot's id, not of its place."""
     digest = hashlib.sha256(f"longtake shot seed 1\n{film_seed}\n{shot_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def check_amount(findings: Findings, shots: list[SettledShot]) -> None:
+    """A film has at most `MOST_CLIPS` clips; the shot that needs most of them is named."""
+    counts = [shot.clip_count for shot in shots]
+    if sum(counts) > MOST_CLIPS:
+        longest = counts.index(max(counts))
+        what = f"the film needs {sum(counts)} clips, this shot alone {counts[longest]}"
+        allowed = f"at most {MOST_CLIPS} clips a film; shorten shots, make clip_frames larger, or write several films"
+        findings.add(("shots", longest), what, allowed=allowed)
 
 
 @dataclass

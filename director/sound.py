@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -97,8 +98,7 @@ class _Voice:
             # A sound that is over before its shot fades towards its own end.
             end = min(end, start + sound_length(path))
         source = looped(path) if cue.loop else samples(path)
-        fades = (round(seconds * RATE) for seconds in (cue.fade_in, cue.fade_out))
-        return cls(start, end, source, 10 ** (cue.gain / 20), *fades)
+        return cls(start, end, source, 10 ** (cue.gain / 20), round(cue.fade_in * RATE), round(cue.fade_out * RATE))
 
     def add_to(self, piece: Samples, first: int) -> None:
         """Add what falls into `piece`, which begins at the film's sample `first`."""
@@ -159,10 +159,8 @@ def _encode(pieces: Iterator[Samples], path: Path, options: dict[str, str]) -> N
 
 
 def _finish(process: Any) -> str:
-    try:
+    with suppress(BrokenPipeError):
         process.stdin.close()
-    except BrokenPipeError:
-        pass
     told = process.stderr.read().decode(errors="replace")
     process.stderr.close()
     process.wait()

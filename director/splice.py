@@ -184,15 +184,16 @@ def _timed(
             )
 
 
-def _check_header(run: Run, found: tuple[object, ...], wanted: tuple[object, ...], spec: PrintSpec) -> None:
-    if found != wanted or found[2] != (spec.width, spec.height) or found[4] != spec.time_base:
-        names = ("codec", "tag", "size", "pixel format", "time base", "colours", "headers")
-        told = [(n, f, w) for n, f, w in zip(names, found, wanted, strict=True) if f != w] or [
-            ("size", found[2], (spec.width, spec.height)),
-            ("time base", found[4], spec.time_base),
-        ]
-        differs = "; ".join(f"{name} {f!r} and not {w!r}" for name, f, w in told)
-        raise PrintsDiffer(f"{run.path} cannot be spliced into this film: {differs}. All prints need one spec")
+def _check_header(run: Run, found: tuple[object, ...], first: tuple[object, ...], spec: PrintSpec) -> None:
+    asked = list(first)
+    asked[2:5] = (spec.width, spec.height), CODECS[spec.codec].pixel_format, spec.time_base
+    names = ("codec", "tag", "size", "pixel format", "time base", "colours", "headers")
+    differs = [f"{name} {f!r} and not {a!r}" for name, f, a in zip(names, found, asked, strict=True) if f != a]
+    if differs:
+        raise PrintsDiffer(
+            f"{run.path} cannot be spliced into this film: {'; '.join(differs)}. All prints of a film have one spec: "
+            "remove this one and cut again, it will be made anew"
+        )
 
 
 def _sound_packets(audio: av.container.InputContainer, to: AudioStream) -> Iterator[Packet]:

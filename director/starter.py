@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .errors import OutputUnwritable
 
-TEXT = '''\
+TEXT = """\
 # A storyboard for longtake. Look at what it would make:   longtake plan {file}
 # Make the film:                                           longtake render {file}
 #
@@ -53,7 +53,7 @@ shots:
 # bed: {{file: audio/music.wav, gain: -6, loop: true}}       # sound under the whole film
 
 deliver: {{size: [512, 512]}}                                # codec: h264, h265 or prores
-'''
+"""
 
 
 def starter(path: Path) -> str:
@@ -74,6 +74,8 @@ def write(path: Path) -> None:
     except FileExistsError:
         raise OutputUnwritable(f"{path} exists and is left as it is; give a new name, or remove it first") from None
     except OSError as error:
-        raise OutputUnwritable(f"{path} cannot be written: {error.strerror}; give a path in a folder of yours") from None
+        raise OutputUnwritable(
+            f"{path} cannot be written: {error.strerror}; give a path in a folder of yours"
+        ) from None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(starter(path))

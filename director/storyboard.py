@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from .board import Bed, Board, Defaults, Delivery, Film, Part, Shot
 from .checks import check_deliveries, check_sounds, check_written
 from .errors import Problem, StoryboardError
+from .findings import Findings
 from .planned import Sound
 from .problems import problems_of
-from .findings import Findings
-from .settle import SettledShot, Settler
+from .settle import SettledShot, Settler, check_amount
 from .source import Source, find, read
 from .timing import Timer, check_joins
 
@@ -96,6 +96,8 @@ def _load(path: Path) -> tuple[Storyboard, Source]:
     check_sounds(findings)
     check_deliveries(findings, parts.deliver, parts.film.id if parts.film else "film")
     settled, bed = _settled(parts, findings)
+    if not findings.found:
+        check_amount(findings, settled)
     if findings.found or parts.board is None:
         raise StoryboardError(findings.problems)
     return Storyboard(parts.board, tuple(settled), bed, source.path, source.digest), source

@@ -90,7 +90,8 @@ def read_json(text: str) -> Document:
     except RecursionError:
         raise BadText("nested too deeply", allowed=f"{MOST_DEPTH} levels") from None
     except ValueError as error:
-        raise BadText(f"not JSON: {error}") from None
+        what = "a number of thousands of digits" if "digits" in str(error) else str(error)
+        raise BadText(f"not JSON: {what}") from None
     return _build(_json_tokens(text))
 
 
@@ -111,7 +112,8 @@ def _yaml_tokens(text: str) -> Iterator[Token]:
                 yield token
     except MarkedYAMLError as error:
         place = error.problem_mark or error.context_mark
-        what = " ".join(filter(None, (error.context, error.problem)))
+        what = ", ".join(filter(None, (error.context, error.problem)))
+        what += "; indent with spaces" if "'\\t'" in what else ""
         raise BadText(f"not YAML: {what}", place and Mark(place.line + 1, place.column + 1)) from None
     except ReaderError as error:
         before = text[: error.position]
@@ -253,7 +255,7 @@ class _Builder:
         top.size += size
         if top.size > MOST_NODES:
             raise BadText(
-                f"more than {MOST_NODES} values once its aliases are written out", mark, "fewer aliases of aliases"
+                f"more than {MOST_NODES} values, an alias counted as all that it stands for", mark, "fewer values"
             )
         if isinstance(top.value, list):
             self.document.marks[id(top.value)][len(top.value)] = (mark, mark)

@@ -8,9 +8,9 @@ from fractions import Fraction
 from pathlib import Path as FilePath
 
 from .board import Audio, Shot, TitleCard, TransitionChoice
+from .findings import Findings
 from .planned import Sound, Title, Transition
 from .problems import Path
-from .findings import Findings
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,14 @@ class Timer:
         if choice is None or choice.kind == "cut":
             for name in ("seconds", "frames", "colour"):
                 if choice and getattr(choice, name) is not None:
-                    self.findings.add((*at, name), f"a cut has no {name}", allowed="crossfade or fade, or no such field")
+                    self.findings.add(
+                        (*at, name), f"a cut has no {name}", allowed="crossfade or fade, or no such field"
+                    )
             return Transition()
         if choice.kind == "crossfade" and choice.colour is not None:
-            self.findings.add((*at, "colour"), "a crossfade goes through no colour", allowed="`kind: fade`, or no colour")
+            self.findings.add(
+                (*at, "colour"), "a crossfade goes through no colour", allowed="`kind: fade`, or no colour"
+            )
         frames = choice.frames or self.given(at, choice.seconds, Fraction(1, 2), notes, f"{choice.kind}: ")
         return Transition(choice.kind, max(frames, 1), choice.colour or (0, 0, 0))
 

@@ -17,6 +17,7 @@ later: clips can be denoised together, copies in ascending clip order, and the r
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -175,6 +176,7 @@ def check_chain(specs: Sequence[ClipSpec], tail: Tail | None) -> None:
         _check_follows(before, spec)
     if isinstance(chain, NoChain):
         return
+    _check_settings(chain, first.frames)
     if (tail is None) != (first.previous is None):
         raise SpecError(
             f"clip {first.index} continues clip {first.previous or 'none'}, but was given"
@@ -182,6 +184,14 @@ def check_chain(specs: Sequence[ClipSpec], tail: Tail | None) -> None:
         )
     if tail is not None:
         _check_tail(first, chain, tail)
+
+
+def _check_settings(chain: VidRD, frames: int) -> None:
+    if not (0 <= chain.overlap <= frames and 0 <= chain.beta <= 1 and 0 <= chain.alpha < math.inf):
+        raise SpecError(
+            f"a chain with overlap {chain.overlap}, alpha {chain.alpha}, beta {chain.beta}; in clips of {frames}"
+            f" frames, overlap is 0 to {frames}, alpha 0 or more, beta 0 to 1"
+        )
 
 
 _SHARED = ("model", "sampler", "recipe", "width", "height", "frames")

@@ -105,6 +105,8 @@ class Model:
         if self.pool:
             self.pool.close()
         self.backbone.forget()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 def load(wanted: ModelCard | ModelRef, device: str = "auto", threads: int | None = None) -> Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from .backbones.families import Family
 from .errors import ModelIncomplete, ModelRefuses
 from .spec import digest
+
+log = logging.getLogger("longtake.shots")
 
 CONFIG_OF = {"scheduler": "scheduler_config.json", "tokenizer": "tokenizer_config.json"}
 STEMS = ("diffusion_pytorch_model", "model")
@@ -180,8 +183,8 @@ class Remembered:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             mine.write_text(json.dumps(self.known, indent=0))
             mine.replace(self.path)
-        except OSError:
-            mine.unlink(missing_ok=True)
+        except OSError as error:
+            log.debug("digests of big files cannot be remembered: %s", error)
 
 
 def _short(error: Exception) -> str:

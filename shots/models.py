@@ -108,10 +108,10 @@ def _locate(model_id: str, base: Path, revision: str | None) -> tuple[str, Path,
     """(id that finds it again, folder, hub revision)."""
     if model_id in embedded():
         return model_id, embedded()[model_id], None
-    folder = (base / Path(model_id).expanduser()).resolve()
-    if model_id and (folder / "model_index.json").is_file():
+    folder = _folder(model_id, base)
+    if folder and (folder / "model_index.json").is_file():
         return str(folder), folder, None
-    if model_id and folder.is_dir():
+    if folder:
         raise ModelIncomplete(
             f"model {model_id!r}: {folder} holds no model_index.json, so it is not a diffusers model folder;"
             " name the folder that save_pretrained wrote"
@@ -120,8 +120,17 @@ def _locate(model_id: str, base: Path, revision: str | None) -> tuple[str, Path,
     if HUB_ID.fullmatch(name):
         return _cached(name, revision or marked or None, base)
     raise ModelNotFound(
-        f"no model {model_id!r} here: no embedded model, and no folder {folder}. {_nearest(model_id, base)}"
+        f"no model {model_id[:200]!r} here: no embedded model, and no such folder in {base}."
+        f" {_nearest(model_id[:200], base)}"
     )
+
+
+def _folder(model_id: str, base: Path) -> Path | None:
+    try:
+        folder = (base / Path(model_id).expanduser()).resolve()
+        return folder if model_id and folder.is_dir() else None
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, or a home that no one has
+        return None
 
 
 def hub_cache() -> Path:

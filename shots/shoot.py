@@ -25,7 +25,7 @@ from .model import Model, load
 from .price import predicted_nfe
 from .priors import draw
 from .sampling import ddim
-from .spec import ClipSpec, VidRD
+from .spec import ClipSpec, VidRD, canonical
 
 __all__ = ["Footage", "Model", "Tail", "load", "predicted_nfe", "shoot"]
 
@@ -48,9 +48,10 @@ class Footage:
     seconds: dict[str, float]
 
     def latents_bytes(self) -> bytes:
-        """The latents as a safetensors file, named by the clip's key."""
-        about = {"kind": "longtake.latents", "version": "1", "key": self.spec.key}
-        return save({"latents": self.latents.contiguous()}, about)
+        """The latents as a safetensors file with the clip's key; equal footage gives equal bytes."""
+        # One metadata entry, as in a tail: the library writes several in an order that changes from run to run.
+        about = canonical(["Latents", 1, self.spec.key])
+        return save({"latents": self.latents.contiguous()}, {"longtake": about})
 
 
 def shoot(

@@ -31,7 +31,12 @@ def digest(kind: str, version: int, value: object) -> str:
 def hashed_fields(value: Any) -> Any:
     """A dataclass as plain data, without the fields marked as not deciding pixels; `kind` and `version` kept."""
     if is_dataclass(value) and not isinstance(value, type):
-        named = {f.name: hashed_fields(getattr(value, f.name)) for f in fields(value) if f.metadata.get("hashed", True)}
+        named = {
+            # A scale of 3 and one of 3.0 are equal settings and must be one text.
+            f.name: getattr(value, f.name) + 0.0 if f.type == "float" else hashed_fields(getattr(value, f.name))
+            for f in fields(value)
+            if f.metadata.get("hashed", True)
+        }
         marks = {m: getattr(value, m) for m in ("kind", "version") if hasattr(value, m)}
         return marks | named
     return value

@@ -9,6 +9,7 @@ FULL: a take may have cost an hour, and flushing it costs milliseconds. Postgres
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import time
@@ -34,7 +35,7 @@ def connect(address: Address) -> Engine:
     try:
         address.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        kind = StoreFull if error.errno == 28 else StoreUnwritable
+        kind = StoreFull if error.errno == errno.ENOSPC else StoreUnwritable
         raise kind(
             f"The ledger's folder {address.path.parent} cannot be created: {error.strerror}. "
             "Make room or change the permission there, or name another ledger with --db."

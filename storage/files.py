@@ -82,9 +82,10 @@ class Files:
     def open_verified(self, id: FileId) -> Path:
         """Where the file lies, its bytes being what they were. Raises FileMissing, FileDamaged, FileIdInvalid."""
         path = self.path(id)
-        seen = _signature(path)
+        with self._told(f"look at {id} in"):
+            seen = _signature(path)
         if self._verified.get(id) != seen:
-            found = self._hash(path)
+            found = self._found(path)
             if found != _digest(id):
                 raise FileDamaged(id, path, _digest(id), found)
             self._verified[id] = seen
@@ -146,7 +147,7 @@ class Files:
         """A finished file on the store's disk becomes a stored one."""
         if not _SUFFIX.fullmatch(suffix):
             raise FileIdInvalid(f"A stored file's suffix is a dot and up to 16 of a-z 0-9, or empty; got {suffix!r}.")
-        id = f"sha256-{self._hash(new)}{suffix}"
+        id = f"sha256-{_hash(new)}{suffix}"
         place = self._place(id)
         if not place.parent.is_dir():
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -159,9 +160,14 @@ class Files:
         self._verified[id] = _signature(place)
         return id
 
-    def _hash(self, path: Path) -> str:
-        with self._told(f"read {path.name} in"), path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+    def _found(self, path: Path) -> str:
+        """The sha256 of a stored file; what the disk cannot read is damaged, what we may not read is not."""
+        try:
+            return _hash(path)
+        except PermissionError as error:
+            raise FilesError(f"Cannot read the stored file {path}: {error.strerror}. Make it readable.") from error
+        except OSError as error:
+            return f"not to be had ({error.strerror})"
 
     @contextlib.contextmanager
     def _told(self, doing: str) -> Iterator[None]:
@@ -182,6 +188,11 @@ def _digest(id: FileId) -> str:
     if match is None:
         raise FileIdInvalid(f"{id!r} does not name a stored file; a name is sha256-<64 hex digits> and a suffix.")
     return match[1]
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _signature(path: Path) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ what it made is named by the clip's key and is as good as any. A lost production
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from .errors import IllegalTransition
@@ -69,7 +69,7 @@ def check_production(production: int, old: str, new: ProductionState) -> None:
     _check(f"Production {production}", old, new, PRODUCTION_NEXT[ProductionState(old)])
 
 
-def _check(what: str, old: str, new: str, allowed: frozenset[StrEnum] | frozenset[AttemptState]) -> None:
+def _check(what: str, old: str, new: str, allowed: Collection[StrEnum]) -> None:
     if new not in allowed:
         after = ", ".join(sorted(allowed)) or "nothing, it is over"
         raise IllegalTransition(f"{what} is {old} and cannot become {new}; allowed next: {after}. Begin a new one.")

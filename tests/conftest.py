@@ -9,6 +9,7 @@ import pytest
 
 from tests.commandline import SMALL, Longtake
 
+pytest_plugins = ["tests.postgres"]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 

@@ -23,7 +23,8 @@ def modules_after(*arguments: str, cwd: Path) -> set[str]:
     """Top-level modules that a longtake command has loaded when it ends."""
     code = (
         "import sys, json, atexit\n"
-        "atexit.register(lambda: print('\\n@' + json.dumps(sorted({m.split('.')[0] for m in sys.modules})), file=sys.stderr))\n"
+        "names = lambda: sorted({m.split('.')[0] for m in sys.modules})\n"
+        "atexit.register(lambda: print('\\n@' + json.dumps(names()), file=sys.stderr))\n"
         "from director.cli import main\n"
         f"sys.argv = ['longtake', *{list(arguments)!r}]\n"
         "main()\n"

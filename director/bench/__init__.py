@@ -65,9 +65,16 @@ def _places(quick: bool) -> Result:
     return measure(quick)
 
 
+def _orders(quick: bool) -> Result:
+    from .orders import measure
+
+    return measure(quick)
+
+
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "render": _render,
     "lockstep": _lockstep,
+    "orders": _orders,
     "places": _places,
     "plan": _plan,
     "splice": _splice,

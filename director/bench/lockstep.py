@@ -24,7 +24,7 @@ def chain(clips: int, steps: int) -> list[ClipSpec]:
 
 def measure(quick: bool) -> Result:
     """Both ways alternate, so that a busy machine disturbs them alike; the median of the pairs counts."""
-    from shots.shoot import load, shoot
+    from shots.shoot import Footage, load, shoot
 
     specs = chain(6, 5 if quick else 25)
     model = load(describe("pocket"))
@@ -34,7 +34,7 @@ def measure(quick: bool) -> Result:
         began = time.perf_counter()
         group = list(shoot(specs, model))
         middle = time.perf_counter()
-        tail, single = None, []
+        tail, single = None, list[Footage]()
         for spec in specs:
             single += shoot([spec], model, tail)
             tail = single[-1].tail

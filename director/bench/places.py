@@ -18,7 +18,12 @@ def measure(quick: bool) -> Result:
     steps = 8 if quick else 25
     here, there = (_seconds(on, steps) for on in ("local", "ray"))
     rows = [
-        Row("--on local, whole command", f"{here:.1f} s", f"--on ray {there:.1f} s, {there / here:.2f} times as long", "report")
+        Row(
+            "--on local, whole command",
+            f"{here:.1f} s",
+            f"--on ray {there:.1f} s, {there / here:.2f} times as long",
+            "report",
+        )
     ]
     return Result("places", rows, ["start-up included; pocket model, 3 shots, 11 clips or fewer"])
 

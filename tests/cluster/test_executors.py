@@ -20,7 +20,19 @@ def chain(clips: int, steps: int = 3, seed: int = 5, model: ModelRef | None = No
         before = specs[-1].key if specs else None
         prompt = "a red boat floating over the sea by day"
         specs.append(
-            ClipSpec(model or describe("pocket").ref(), 64, 64, 8, prompt, "", seed, index, Sampler(steps=steps), Recipe(), before)
+            ClipSpec(
+                model or describe("pocket").ref(),
+                64,
+                64,
+                8,
+                prompt,
+                "",
+                seed,
+                index,
+                Sampler(steps=steps),
+                Recipe(),
+                before,
+            )
         )
     return tuple(specs)
 

@@ -20,11 +20,13 @@ Chain = Callable[..., list[ClipSpec]]
 
 def fill(module: torch.nn.Module, seed: int) -> None:
     """Weights from our own named streams: golden values must not hang on how torch draws its random numbers."""
-    for i, parameter in enumerate(module.parameters()):
+    for i, (name, parameter) in enumerate(module.named_parameters()):
         shape = tuple(parameter.shape)
         if len(shape) > 1:
             scale = 1 / math.sqrt(math.prod(shape[1:]))
             parameter.data.copy_(scale * frame_noise(seed, "weights", i, shape))
+        elif name.endswith("bias"):
+            parameter.data.zero_()
 
 
 def tokenizer() -> CLIPTokenizer:

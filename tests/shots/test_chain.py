@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -265,6 +266,16 @@ def test_a_tail_with_tensors_that_do_not_belong_together_is_refused() -> None:
         Tail.from_bytes(Tail("k", torch.zeros(2, 4, 3, 3), torch.zeros(1, 3, 2, 3, 3)).to_bytes())
     with pytest.raises(SpecError, match="float64"):
         Tail.from_bytes(Tail("k", torch.zeros(2, 4, 3, 3).double(), torch.zeros(1, 2, 2, 3, 3)).to_bytes())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"overlap": 5}, {"overlap": -1}, {"beta": 1.1}, {"alpha": -1.0}, {"alpha": float("inf")}]
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    spec = specs_of(NoChain(), 1, 4, 3)[0]
+    chain = replace(VidRD(4), **wrong)
+    with pytest.raises(SpecError, match="overlap is 0 to 4, alpha 0 or more, beta 0 to 1"):
+        check_chain([replace(spec, recipe=Recipe(chain=chain))], None)
 
 
 def test_groups_that_are_not_one_chain_are_refused() -> None:

@@ -202,6 +202,7 @@ def test_models_that_are_not_here_say_what_is_and_how_to_fetch_them(
         "/no/such/folder": "Known here: pocket, tiny, org/tiny-motion",
         "": "no model ''",
         "a\0b": "no model",
+        "~nobody/model!": "no model",
         "x" * 5000: "no model",
     }
     for name, message in cases.items():
@@ -240,9 +241,7 @@ def test_sizes_are_multiples(width: int, height: int) -> None:
     CARD.check_size(*map(int, nearest.split("x")))
 
 
-def test_big_files_are_hashed_once_and_again_when_they_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_big_files_are_hashed_once_and_again_when_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     big = tmp_path / "big"
     with big.open("wb") as file:

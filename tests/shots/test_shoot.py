@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from shots.errors import BadFootage, Interrupted, ModelRefuses, SpecError
@@ -55,6 +56,32 @@ def test_footage_does_not_depend_on_the_number_of_threads(tiny_folder: Path, tin
         model = load(describe(str(tiny_folder)), device="cpu", threads=threads)
         assert all(map(same, shoot(specs, model), together))
         model.close()
+
+
+def test_a_whole_step_as_one_batch_gives_the_same_up_to_rounding(tiny: Model, chain: Chain) -> None:
+    """How an accelerator is driven: no pool, all clips and branches at once."""
+    batches: list[int] = []
+    handle = tiny.backbone.network.register_forward_hook(
+        lambda module, args, output: batches.append(len(output.sample))
+    )
+    specs = chain(tiny, 3, recipe=RECIPES[0], prompts=("a red boat", "a blue star"))
+    try:
+        batched = list(shoot(specs, Model(tiny.card, tiny.backbone, torch.device("cpu"), None)))
+    finally:
+        handle.remove()
+    assert batches == [6] * 4
+    for one, other in zip(batched, shoot(specs, tiny), strict=True):
+        torch.testing.assert_close(one.latents, other.latents, rtol=1e-4, atol=1e-4)
+        assert one.nfe == other.nfe == 8
+        assert np.abs(one.frames.astype(int) - other.frames).max() <= 1
+
+
+def test_stored_latents_are_the_clip_s_and_equal_bytes_every_time(tiny: Model, chain: Chain) -> None:
+    (spec,) = chain(tiny)
+    one, other = (next(shoot([spec], tiny)) for _ in range(2))
+    assert one.latents_bytes() == other.latents_bytes()
+    assert torch.equal(safetensors.torch.load(one.latents_bytes())["latents"], one.latents)
+    assert spec.key.encode() in one.latents_bytes()[:400]
 
 
 def test_threads_have_one_intra_op_thread_and_the_caller_keeps_its_own(tiny_folder: Path) -> None:
@@ -114,7 +141,7 @@ def test_golden_latents(tiny: Model, chain: Chain) -> None:
     torch.testing.assert_close(found, torch.tensor(GOLDEN), rtol=1e-4, atol=1e-4)
 
 
-GOLDEN: list[float] = []
+GOLDEN = [-0.096103, 0.499192, -1.204832, -0.403536, -2.377057, -1.501906, -0.878636, -1.953341]
 
 
 def test_steps_are_reported_and_stopping_between_two_leaves_the_model_usable(tiny: Model, chain: Chain) -> None:

@@ -1,11 +1,13 @@
-"""Clips, takes and productions to put into a ledger."""
+"""Clips, takes and productions to put into a ledger, and harm to do to files."""
 
 from __future__ import annotations
 
 import json
+import os
 from hashlib import sha256
 from typing import Any
 
+from storage.files import Files
 from storage.ledger import Ledger
 from storage.rows import SlateRow, TakeRow
 
@@ -46,3 +48,14 @@ def take_row(key: str, **changed: Any) -> TakeRow:
 def start_harbour(ledger: Ledger, slates: list[SlateRow], **more: Any) -> int:
     """A production of the film "harbour"."""
     return ledger.start_production("harbour", "The harbour", "harbour.yaml", "sha256:1", "{}", slates, **more)
+
+
+def alter(files: Files, id: str, data: bytes, keep_times: bool = False) -> None:
+    """Write over a stored file, as a broken disk or a careless hand would."""
+    path = files.path(id)
+    times = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(data)
+    path.chmod(0o444)
+    if keep_times:
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))

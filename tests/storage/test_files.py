@@ -10,31 +10,17 @@ import resource
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from storage.errors import FileDamaged, FileIdInvalid, FileMissing, FilesError, StoreFull, StoreUnwritable
 from storage.files import Files
 from tests.storage.disks import SmallDisks
+from tests.storage.examples import alter
 from tests.storage.processes import REPOSITORY, Worker
-
-
-def alter(files: Files, id: str, data: bytes, keep_times: bool = False) -> None:
-    """Write over a stored file, as a broken disk or a careless hand would."""
-    path = files.path(id)
-    times = path.stat()
-    path.chmod(0o644)
-    path.write_bytes(data)
-    path.chmod(0o444)
-    if keep_times:
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def left_in(files: Files) -> list[Path]:
@@ -125,6 +111,17 @@ def test_bytes_are_read_for_verification_once(files: Files, tmp_path: Path) -> N
     files.open_verified(id)
     alter(files, id, b"a rod boat", keep_times=True)
     files.open_verified(id)
+    assert not files.verify(id)
+
+
+def test_what_cannot_be_read_is_damaged(files: Files) -> None:
+    """A folder in the file's place stands for a disk that reports an error."""
+    id = files.put_bytes(b"a red boat")
+    place = files.path(id)
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(FileDamaged, match=r"not to be had \(Is a directory\)"):
+        files.open_verified(id)
     assert not files.verify(id)
 
 
@@ -251,66 +248,3 @@ def test_what_a_living_process_writes_is_not_swept(files: Files) -> None:
     with files.scratch() as folder:
         assert Files(files.root).sweep() == 0
         assert folder.is_dir()
-
-
-@given(data=st.binary(max_size=200), suffix=st.from_regex(r"(\.[a-z0-9]{1,16})?", fullmatch=True))
-def test_whatever_is_stored_comes_back(data: bytes, suffix: str) -> None:
-    with tempfile.TemporaryDirectory() as root:
-        files = Files(root)
-        id = files.put_bytes(data, suffix)
-        assert files.put_bytes(data, suffix) == id
-        assert files.open_verified(id).read_bytes() == data
-        assert list(files.ids()) == [id]
-
-
-class StoreAgainstDict(RuleBasedStateMachine):
-    """A store behaves as a dict of bytes in which some entries are known to be spoiled."""
-
-    stored = Bundle("stored")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.files = Files(self.folder.name)
-        self.whole: dict[str, bytes] = {}
-        self.spoiled: set[str] = set()
-
-    @rule(target=stored, data=st.sampled_from([b"", b"a", b"ab", b"abc" * 1000]))
-    def put(self, data: bytes) -> str:
-        id = self.files.put_bytes(data, ".bin")
-        self.whole[id] = data
-        self.spoiled.discard(id)
-        return id
-
-    @rule(id=stored, data=st.binary(min_size=4, max_size=9))
-    def spoil(self, id: str, data: bytes) -> None:
-        if self.files.exists(id):
-            alter(self.files, id, data)
-            self.spoiled.add(id)
-
-    @rule(id=consumes(stored))
-    def remove(self, id: str) -> None:
-        assert self.files.remove(id) is (id in self.whole)
-        self.whole.pop(id, None)
-        self.spoiled.discard(id)
-
-    @rule()
-    def restart(self) -> None:
-        self.files = Files(self.folder.name)
-
-    @invariant()
-    def agrees(self) -> None:
-        assert list(self.files.ids()) == sorted(self.whole, key=lambda id: id)
-        for id, data in self.whole.items():
-            if id in self.spoiled:
-                with pytest.raises(FileDamaged):
-                    self.files.open_verified(id)
-            else:
-                assert self.files.open_verified(id).read_bytes() == data
-
-    def teardown(self) -> None:
-        self.files.close()
-        self.folder.cleanup()
-
-
-TestStoreAgainstDict = StoreAgainstDict.TestCase

@@ -112,13 +112,13 @@ def test_a_holder_killed_on_this_machine_is_replaced_at_once(
 
 
 def test_of_many_who_claim_at_once_one_is_let_in(ledger_url: str, start: Callable[..., Worker]) -> None:
-    workers = [start("claim", ledger_url, "harbour") for _ in range(4)]
-    assert [w.hear() for w in workers] == ["ready"] * 4
+    workers = [start("claim", ledger_url, "harbour") for _ in range(3)]
+    assert [w.hear() for w in workers] == ["ready"] * 3
     for worker in workers:
         worker.go()
     said = [w.hear() for w in workers]
     (winner,) = [w for w, s in zip(workers, said, strict=True) if s == {"claimed": 1}]
-    assert [s for s in said if s != {"claimed": 1}] == [{"busy": winner.process.pid}] * 3
+    assert [s for s in said if s != {"claimed": 1}] == [{"busy": winner.process.pid}] * 2
 
 
 def test_an_owner_knows_who_lives() -> None:

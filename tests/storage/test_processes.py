@@ -8,12 +8,13 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from storage.files import Files
 from storage.ledger import Ledger
 from storage.states import AttemptState
-from tests.storage.examples import slates_of, start_harbour
+from tests.storage.examples import slates_of, start_harbour, take_row
 from tests.storage.processes import Worker
 
 
@@ -39,6 +40,20 @@ def test_of_processes_that_render_the_same_clips_one_is_accepted_for_each(
         assert Counter(a.state for a in attempts) == {AttemptState.DONE: 1, AttemptState.DUPLICATE: 3}
         (done,) = [a for a in attempts if a.state is AttemptState.DONE]
         assert (takes[key].attempt, takes[key].frames_digest) == (done.id, done.worker)
+
+
+def test_threads_may_share_a_ledger(ledger: Ledger) -> None:
+    keys = [row.key for row in slates_of(40)]
+    production = start_harbour(ledger, slates_of(40))
+
+    def render(key: str) -> int:
+        (attempt,) = ledger.begin_attempts(production, [key], "cpu", "thread")
+        return ledger.finish_attempt(attempt, take_row(key)).attempt
+
+    with ThreadPoolExecutor(8) as pool:
+        attempts = list(pool.map(render, keys))
+    assert [ledger.takes(keys)[key].attempt for key in keys] == attempts
+    assert len(set(attempts)) == 40
 
 
 def test_kill_9_at_any_moment_leaves_a_ledger_that_another_process_goes_on_with(

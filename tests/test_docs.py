@@ -1,0 +1,67 @@
+"""What the documents promise must hold: links, commands, options, the generated reference."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from director.reference import reference
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+SOURCES = [p for room in ("director", "cluster", "shots", "storage") for p in (ROOT / room).rglob("*.py")]
+
+
+def test_the_command_reference_is_current():
+    message = "run: python -m director.reference > docs/cli.md"
+    assert (ROOT / "docs/cli.md").read_text() == reference(), message
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_anchors_exist(page):
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", page.read_text()):
+        assert anchor in anchors(page.parent / target if target else page), f"{page.name}: {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_options_named_in_the_pages_exist(page):
+    known = set(re.findall(r"--[a-z][a-z-]+", reference())) | {"--help", "--version", "--verbose"}
+    for line in page.read_text().splitlines():
+        if "longtake " in line and "python -m" not in line:
+            for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", line.split("longtake ", 1)[1]):
+                assert option in known, f"{page.name}: {line.strip()}"
+
+
+@pytest.mark.parametrize("name", ["film", "test"])
+def test_the_readme_has_its_two_commands(name):
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci/readme_command.py", name], capture_output=True, text=True, check=True
+    )
+    assert "constraints.txt" in done.stdout
+
+
+def test_files_named_in_the_design_page_exist():
+    text = (ROOT / "docs/design.md").read_text()
+    for room, rest in re.findall(r"`(director|shots|storage|cluster)/([\w/]+\.py)`", text):
+        assert (ROOT / room / rest).is_file(), f"docs/design.md names {room}/{rest}"
+
+
+def test_every_error_of_the_trees_is_drawn_in_its_module():
+    for room in ("director", "cluster", "shots", "storage"):
+        text = (ROOT / room / "errors.py").read_text()
+        drawing = text.split('"""')[1]
+        for name in re.findall(r"^class (\w+)\(.*(?:Error|Damaged|Refused|\w+)\):", text, re.MULTILINE):
+            assert name in drawing, f"{room}/errors.py does not draw {name}"
