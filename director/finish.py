@@ -88,11 +88,17 @@ class Finish:
         for deliver in plan.deliver:
             out = self._film_path(deliver)
             identity = _identity(cut, sounds, plan, deliver)
-            if not _up_to_date(out, identity, before.get(str(out))):
+            if not _up_to_date(out, identity, before.get(self._places.recorded(out))):
                 self._deliver(plan, production, takes, cut, deliver, identity, sounds)
                 changed = True
             paths.append(str(out))
         return paths + self._sheets(plan, takes, changed)
+
+    def damaged(self, plan: Plan, takes: Mapping[str, Take]) -> list[str]:
+        """File ids of all takes of the film that are gone or altered; reads every one of them."""
+        return [
+            take.video for clip in plan.clips if (take := takes.get(clip.key)) and not self._files.verify(take.video)
+        ]
 
     def _film_path(self, deliver: Deliver) -> Path:
         from .edit import film_path
@@ -119,7 +125,9 @@ class Finish:
         film = assemble(cut, self._files, prints, deliver, out, {TAG: canonical(record)}, plan.base)
         _write(out.with_suffix(".json"), json.dumps(record | {"file": out.name, "sha256": film.digest}, indent=1))
         cut_json = canonical({"identity": identity, "deliver": asdict(deliver), "cut": to_dict(cut)})
-        self._ledger.record_film(production, str(out), film.digest, film.frames, film.fps, cut_json, canonical(record))
+        self._ledger.record_film(
+            production, self._places.recorded(out), film.digest, film.frames, film.fps, cut_json, canonical(record)
+        )
 
     def _sheets(self, plan: Plan, takes: dict[str, Take], changed: bool) -> list[str]:
         """Contact sheet and seam strips, drawn again only when the film has changed."""

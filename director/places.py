@@ -21,6 +21,20 @@ class Places:
         return self.db or f"sqlite:///{(self.data / 'ledger.sqlite').absolute()}"
 
     @property
+    def anchor(self) -> Path:
+        """The folder that holds the data folder; it may be moved with the films in it."""
+        return self.data.absolute().parent
+
+    def recorded(self, path: Path) -> str:
+        """How the ledger names a file: relative to `anchor` where it lies below it."""
+        path = path.absolute()
+        return path.relative_to(self.anchor).as_posix() if path.is_relative_to(self.anchor) else str(path)
+
+    def found(self, recorded: str) -> Path:
+        """Where a file that the ledger names lies now."""
+        return self.anchor / recorded
+
+    @property
     def files(self) -> Path:
         """Root of the content-addressed files."""
         return self.data / "files"

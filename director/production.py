@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 from cluster.executor import Executor
-from cluster.job import ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Loading, Started, Stepped, Worker
+from cluster.job import ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Loading, Started, Stepped
 from shots.errors import ShotsError
 from shots.spec import canonical
 from storage.errors import FileDamaged, FileMissing, StorageError
@@ -28,6 +28,7 @@ from storage.rows import Take
 from storage.states import ProductionState
 
 from .errors import DirectorError
+from .observer import Cutter, FilmResult, Observer
 from .planned import Plan
 from .segments import LOCKSTEP, Segment, segments
 from .stop import Stop, Stopped
@@ -41,34 +42,6 @@ MOST_TRIES = 6
 GRACE = 3.0
 """Seconds that cameras get to stop between two steps."""
 TICK = 0.2
-
-
-class Observer(Protocol):
-    """What a display wants to know."""
-
-    def film_begins(self, plan: Plan, missing: int, cached: int) -> None: ...
-    def job_waits(self, segment: Segment) -> None: ...
-    def job_begins(self, segment: Segment, worker: Worker) -> None: ...
-    def job_loads(self, segment: Segment, model: str) -> None: ...
-    def job_steps(self, segment: Segment, step: int, steps: int) -> None: ...
-    def clip_done(self, segment: Segment, index: int, take: Take) -> None: ...
-    def job_done(self, segment: Segment, busy: float) -> None: ...
-    def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None: ...
-    def film_cuts(self, plan: Plan) -> None: ...
-    def film_ends(self, result: FilmResult) -> None: ...
-
-
-@dataclass
-class FilmResult:
-    """How one film ended. `files` are the finished films; empty when clips are missing."""
-
-    plan: Plan
-    state: Literal["done", "partial", "failed", "interrupted"]
-    rendered: int
-    cached: int
-    files: list[str] = field(default_factory=list)
-    message: str = ""
-    seconds: float = 0.0
 
 
 @dataclass
@@ -99,14 +72,14 @@ class _Shooting:
 class Production:
     """Renders films together: their clips share the cameras and a clip that two films need is rendered once.
 
-    cut: makes the finished files of one plan from takes (called in a thread beside the loop).
+    cut: called in a thread beside the loop, once for each film.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         executor: Callable[[], Executor],
-        cut: Callable[[Plan, int, dict[str, Take]], list[str]],
+        cut: Cutter,
         show: Observer,
         stop: Stop,
         lockstep: int = LOCKSTEP,
@@ -325,6 +298,8 @@ class Production:
             if film.cut is not None and film.cut.done() and film.mended < MOST_TRIES:
                 error = film.cut.exception()
                 if isinstance(error, FileDamaged | FileMissing) and self._forget(error.id):
+                    for file in self._cut.damaged(film.plan, self._takes):  # one seldom comes alone
+                        self._forget(file)
                     film.cut, film.mended = None, film.mended + 1
                     self._queue()
             if film.cut is None and not film.missing:
@@ -370,8 +345,8 @@ class Production:
             for film in self._films.values():
                 if film.result is None and film.production:
                     self._ledger.end_production(film.production, ProductionState.INTERRUPTED)
-        except Exception:
-            log.exception("the ledger could not be told that the run ended early")
+        except StorageError as error:
+            log.warning("the ledger could not be told that the run ended early: %s", error)
 
     def _close(self) -> None:
         self._scissors.shutdown(wait=self._stop.asked is None, cancel_futures=True)
@@ -380,8 +355,8 @@ class Production:
         for film in self._films.values():
             try:
                 film.lease.release()
-            except Exception:
-                log.exception("the claim on %s could not be released", film.plan.film)
+            except StorageError as error:
+                log.warning("the claim on %s could not be released: %s", film.plan.film, error)
 
     def _beat(self) -> None:
         """Renew the claims, so that nobody takes a film that is being rendered."""
@@ -389,5 +364,5 @@ class Production:
             for film in self._films.values():
                 try:
                     film.lease.renew()
-                except Exception:
-                    log.exception("the claim on %s could not be renewed", film.plan.film)
+                except StorageError as error:
+                    log.warning("the claim on %s could not be renewed: %s", film.plan.film, error)

@@ -21,8 +21,8 @@ from rich.text import Text
 from cluster.job import Failure, Worker
 from storage.rows import Take
 
+from .observer import FilmResult
 from .planned import Plan
-from .production import FilmResult
 from .segments import Segment
 
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from .doctor import Finding
+from .observer import FilmResult
 from .planned import PlannedShot
-from .production import FilmResult
 from .survey import Survey, SurveyedClip
 
 MOST_ROWS = 60

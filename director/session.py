@@ -22,7 +22,7 @@ from .survey import Survey, survey
 if TYPE_CHECKING:
     from cluster.executor import Executor
 
-    from .production import FilmResult
+    from .observer import FilmResult
     from .progress import Quiet
     from .stop import Stop
 

@@ -14,6 +14,7 @@ from storage.ledger import Ledger
 from storage.rows import Attempt, Film, Hold, SlateRow, Take
 
 from .errors import UsageError
+from .places import Places
 from .session import Session
 
 
@@ -29,7 +30,9 @@ def status_of(session: Session, names: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"nothing has been rendered here yet ({session.places.ledger_url}), so no {names[0]!r}")
         return document
     document["ledger"] = session.ledger.url_shown
-    document["films"] = [_film(session.ledger, film) for film in _wanted(session, session.ledger, names)]
+    document["films"] = [
+        _film(session.ledger, session.places, film) for film in _wanted(session, session.ledger, names)
+    ]
     return document
 
 
@@ -48,7 +51,7 @@ def _wanted(session: Session, ledger: Ledger, names: Sequence[str]) -> list[Film
     return films
 
 
-def _film(ledger: Ledger, film: Film) -> dict[str, Any]:
+def _film(ledger: Ledger, places: Places, film: Film) -> dict[str, Any]:
     slates = ledger.slates(film.last.id)
     keys = [slate.key for slate in slates]
     takes = ledger.takes(keys)
@@ -72,7 +75,7 @@ def _film(ledger: Ledger, film: Film) -> dict[str, Any]:
         "clips": len(slates),
         "done": sum(key in takes for key in keys),
         "message": film.last.message or "",
-        "files": [v.path for v in current],
+        "files": [str(places.found(v.path)) for v in current],
         "running_on": f"{holder.host} (process {holder.pid})" if running and holder else None,
         "shots": [_shot(name, rows, takes, failures, holds.get(name)) for name, rows in shots.items()],
         "next": _next(film, state, bool(holds), all(key in takes for key in keys)),

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from .board import Bed, Board, Defaults, Delivery, Film, Part, Shot
+from .board import Bed, Board, Defaults, Delivery, Film, Shot
 from .checks import check_deliveries, check_sounds, check_written
 from .errors import Problem, StoryboardError
 from .findings import Findings
+from .part import Part
 from .planned import Sound
 from .problems import problems_of
 from .settle import SettledShot, Settler, check_amount

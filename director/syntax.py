@@ -226,7 +226,10 @@ class _Builder:
             value, size = self.alias(token, mark)
             self.add(value, mark, size, None)
         else:
-            self.add(token.value, mark, 1, token.anchor)
+            value = token.value
+            if isinstance(value, str) and not value.isascii():
+                value = _whole(value, mark)
+            self.add(value, mark, 1, token.anchor)
 
     def open(self, token: Token, mark: Mark) -> None:
         if len(self.stack) >= MOST_DEPTH:
@@ -276,6 +279,14 @@ class _Builder:
             first = self.document.marks[id(top.value)][value][0]
             raise BadText(f"field {value!r} stands here a second time (first in line {first.line})", mark)
         return value
+
+
+def _whole(text: str, mark: Mark) -> str:
+    """The text with its pairs of surrogate escapes, as JSON writes rare characters, joined."""
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise BadText("half of a character stands here (a lone surrogate escape)", mark) from None
 
 
 def _build(tokens: Iterator[Token]) -> Document:

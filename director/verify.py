@@ -12,6 +12,7 @@ from storage.errors import FilesError
 from storage.files import Files
 from storage.ledger import Ledger
 
+from .places import Places
 from .session import Session
 
 
@@ -20,7 +21,7 @@ def verify_all(session: Session) -> dict[str, Any]:
     if session.ledger is None or session.files is None:
         return {"schema": "longtake.verify.v1", "ok": True, "checked": 0, "problems": []}
     checked, problems = _stored(session.ledger, session.files)
-    films, film_problems = _films(session.ledger)
+    films, film_problems = _films(session.ledger, session.places)
     problems += film_problems
     return {"schema": "longtake.verify.v1", "ok": not problems, "checked": checked + films, "problems": problems}
 
@@ -60,20 +61,26 @@ def _state(files: Files, id: str) -> str:
         return str(error)
 
 
-def _films(ledger: Ledger) -> tuple[int, list[dict[str, str]]]:
+def _films(ledger: Ledger, places: Places) -> tuple[int, list[dict[str, str]]]:
     """Finished films that still lie where they were written. A film that was moved away is not a problem."""
     latest: dict[str, str] = {}
     for film in ledger.films():
         for version in ledger.film_versions(film.film):
             latest.setdefault(version.path, version.file_digest)
     problems = []
-    for path, digest in latest.items():
-        if not Path(path).is_file() or file_digest(Path(path)) == digest:
+    for recorded, digest in latest.items():
+        path = places.found(recorded)
+        if not path.is_file() or file_digest(path) == digest:
             continue
-        aside = Path(path + ".damaged")
-        Path(path).rename(aside)
+        aside = path.with_name(path.name + ".damaged")
+        path.rename(aside)
         problems.append(
-            {"what": "film", "path": path, "state": "damaged", "next": f"moved to {aside.name}; render cuts it again"}
+            {
+                "what": "film",
+                "path": str(path),
+                "state": "damaged",
+                "next": f"moved to {aside.name}; render cuts it again",
+            }
         )
     return len(latest), problems
 

@@ -60,14 +60,16 @@ def sea(rng: np.random.Generator) -> Sound:
     return body * (0.6 + 0.4 * near) + wash * near * 0.75 + hiss * late * 0.2
 
 
-def tone(frequency: float) -> Sound:
-    """A soft tone of a few harmonics, doubled a little beside itself so that it breathes. Whole cycles only."""
-    out = np.zeros(LENGTH)
-    for harmonic, level in ((1, 1.0), (2, 0.35), (3, 0.12), (4, 0.05)):
-        cycles = round(frequency * harmonic * SECONDS)
-        for beside in (0, 7):
-            out += level * np.sin(2 * np.pi * (cycles + beside) * TIME / SECONDS + harmonic + beside)
-    return out
+def chord(notes: tuple[int, ...]) -> Sound:
+    """Soft tones of a few harmonics, each doubled a little beside itself so that it breathes. Whole cycles only."""
+    spectrum = np.zeros(LENGTH // 2 + 1, complex)
+    for place, note in enumerate(notes):
+        frequency = 440 * 2 ** (note / 12)
+        for harmonic, level in ((1, 1.0), (2, 0.35), (3, 0.12), (4, 0.05)):
+            cycles = round(frequency * harmonic * SECONDS)
+            for beside in (0, 7):
+                spectrum[cycles + beside] += level / (1 + 0.5 * place) * np.exp(1j * (harmonic + beside))
+    return np.fft.irfft(spectrum, LENGTH) * LENGTH / 2
 
 
 def chords() -> Sound:
@@ -75,17 +77,14 @@ def chords() -> Sound:
     out = np.zeros(LENGTH)
     each = SECONDS / len(CHORDS)
     for number, notes in enumerate(CHORDS):
-        level = np.clip(0.5 + 0.5 * np.cos(np.pi * _distance(each * (number + 0.5)) / each), 0, 1)
-        level *= np.abs(_distance(each * (number + 0.5))) < each
-        for place, note in enumerate(notes):
-            out += level * tone(440 * 2 ** (note / 12)) / (1 + 0.5 * place)
+        distance = np.abs(_distance(each * (number + 0.5)))
+        out += np.where(distance < each, 0.5 + 0.5 * np.cos(np.pi * distance / each), 0) * chord(notes)
     return out / np.abs(out).max()
 
 
-def bell(at: float, frequency: float) -> Sound:
-    """A bell struck at `at` seconds far away: partials that do not fit a scale, high ones gone first, two echoes."""
-    ringing = np.zeros(2 * LENGTH)
-    time = np.arange(2 * LENGTH) / RATE
+def strike(frequency: float) -> Sound:
+    """One stroke of a bell at time 0: partials that do not fit a scale, high ones gone first."""
+    onset = 1 - np.exp(-TIME / 0.006)
     partials = (
         (0.5, 0.5, 5.0),
         (1.0, 1.0, 3.6),
@@ -94,21 +93,25 @@ def bell(at: float, frequency: float) -> Sound:
         (2.0, 0.4, 1.6),
         (2.51, 0.12, 0.9),
     )
-    for echo, level in ((0.0, 1.0), (0.43, 0.3), (0.97, 0.15)):
-        since = time - at - echo
-        for ratio, share, decay in partials:
-            struck = np.where(
-                since > 0, np.exp(-np.maximum(since, 0) / decay) * (1 - np.exp(-np.maximum(since, 0) / 0.006)), 0
-            )
-            ringing += level * share * struck * np.sin(2 * np.pi * frequency * ratio * since)
-    return ringing[:LENGTH] + ringing[LENGTH:]
+    tones = (
+        share * np.exp(-TIME / fall) * np.sin(2 * np.pi * frequency * ratio * TIME) for ratio, share, fall in partials
+    )
+    return onset * sum(tones)
+
+
+def bells() -> Sound:
+    """Two pairs of strokes far away, each with two echoes; what rings beyond the end rings on at the beginning."""
+    stroke, out = strike(523.25), np.zeros(LENGTH)
+    for at, level in ((5.5, 1.0), (8.2, 0.8), (20.5, 0.9), (23.2, 0.7)):
+        for echo, share in ((0.0, 1.0), (0.43, 0.3), (0.97, 0.15)):
+            out += level * share * np.roll(stroke, round((at + echo) * RATE))
+    return out
 
 
 def bed() -> Sound:
     """The whole loop, [LENGTH] of -PEAK to PEAK."""
     rng = np.random.default_rng(SEED)
-    mix = 0.07 * sea(rng) + 0.2 * chords()
-    mix += 0.045 * (bell(5.5, 523.25) + 0.8 * bell(8.2, 523.25) + 0.9 * bell(20.5, 523.25) + 0.7 * bell(23.2, 523.25))
+    mix = 0.07 * sea(rng) + 0.2 * chords() + 0.045 * bells()
     return mix * (PEAK / np.abs(mix).max())
 
 

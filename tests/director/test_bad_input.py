@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from director.errors import StoryboardError
+from director.errors import Problem, StoryboardError
+from director.plan import plan
 from director.storyboard import load
 
 OK = """\
@@ -67,6 +71,7 @@ def lines(path: Path | str | list[Path]) -> list[str]:
         (b"1: 2\n", "x.yaml:1:1: the name of a field must be text, not 1"),
         (b"? [a]\n: 1\n", "x.yaml:1:3: the name of a field must be text, not ['a']"),
         (b"a: &a [*a]\n", "x.yaml:1:8: *a stands inside the value that it names"),
+        (b'a: "\\ud800"\n', "x.yaml:1:4: half of a character stands here (a lone surrogate escape)"),
         (b"a: *b\n", "x.yaml:1:4: *b names an anchor that is not defined above"),
         (b"a: " + b"[" * 100_000, "x.yaml:1:27: nested too deeply; allowed: 24 levels"),
         (
@@ -373,3 +378,56 @@ def test_a_long_list_of_problems_is_cut(write: Any, shot_of: Any) -> None:
 def test_a_default_is_blamed_once(write: Any, shot_of: Any) -> None:
     error = refused(write(shots=[shot_of(f"s{i}") for i in range(5)], defaults={"clip_frames": 64}))
     assert [p.where for p in error.problems] == ["defaults.clip_frames"]
+
+
+# ---- anything at all ----------------------------------------------------------------------------
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+ANYTHING = st.recursive(LEAVES, lambda t: st.lists(t, max_size=3) | st.dictionaries(st.text(max_size=5), t, max_size=3))
+FULL = {
+    "schema": "longtake.storyboard.v1",
+    "film": {"id": "f", "fps": 8, "size": [64, 64], "seed": 1, "title": "F"},
+    "defaults": {"model": "pocket", "recipe": {"chain": {"overlap": 2}}, "sampler": {"steps": 5}, "clip_frames": 8},
+    "shots": [
+        {
+            "id": id,
+            "prompt": "a red boat",
+            "frames": 20,
+            "beats": [{"at": 1, "prompt": "a blue boat"}],
+            "title": {"text": "x", "seconds": 1, "colour": "red"},
+            "transition": {"kind": "fade", "frames": 4},
+            "recipe": {"guidance": {"scale": 2}, "prior": "pyoco"},
+        }
+        for id in "ab"
+    ],
+    "deliver": [{"name": "f", "size": [64, 64]}],
+}
+
+
+def places(tree: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    children = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return [at] + [p for step, child in children for p in places(child, (*at, step))]
+
+
+def with_value(tree: Any, place: tuple[Any, ...], value: Any) -> Any:
+    if not place:
+        return value
+    copy = dict(tree) if isinstance(tree, dict) else list(tree)
+    copy[place[0]] = with_value(copy[place[0]], place[1:], value)
+    return copy
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(places(FULL)), ANYTHING)
+def test_whatever_stands_anywhere_is_planned_or_refused_with_its_place(
+    tmp_path_factory: pytest.TempPathFactory, place: tuple[Any, ...], value: Any
+) -> None:
+    path = tmp_path_factory.mktemp("x") / "film.yaml"
+    path.write_text(json.dumps(with_value(FULL, place, value)).replace("NaN", ".nan").replace("Infinity", ".inf"))
+    try:
+        plan(load(path)[0])
+        problems: tuple[Problem, ...] = ()
+    except StoryboardError as error:
+        problems = error.problems
+    assert all(p.line or not place for p in problems)
+    assert all(len(str(p)) < 1_000 for p in problems)

@@ -69,6 +69,12 @@ def test_scalars_follow_yaml_1_2(text: str) -> None:
     assert type(ours) is type(beyond_core.get(text, core))
 
 
+def test_a_rare_character_written_in_two_escapes_is_one() -> None:
+    text = json.dumps({"a": "\U0001f6a2"})
+    assert text == '{"a": "\\ud83d\\udea2"}'
+    assert read_yaml(text).data == read_json(text).data == {"a": "\U0001f6a2"}
+
+
 def test_an_alias_is_what_it_names() -> None:
     document = read_yaml("a: &x {b: 1}\nc: *x\nd: [*x, *x]\n")
     assert document.data == {"a": {"b": 1}, "c": {"b": 1}, "d": [{"b": 1}, {"b": 1}]}
