@@ -81,7 +81,7 @@ class Finish:
     def __call__(self, plan: Plan, production: int, takes: dict[str, Take]) -> list[str]:
         """Make the finished files of a film; returns their paths, films first."""
         cut, sounds = _cut(plan, takes), _sounds(plan)
-        before = {}
+        before: dict[str, FilmVersion] = {}
         for version in self._ledger.film_versions(plan.film):
             before.setdefault(version.path, version)
         paths, changed = [], False

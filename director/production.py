@@ -12,16 +12,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from cluster.executor import Executor
-from cluster.job import ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Loading, Started, Stepped
+from cluster.job import ClipDone, Event, Failure, JobDone, JobFailed, JobStopped, Loading, Started, Stepped
 from shots.errors import ShotsError
 from shots.spec import canonical
 from storage.errors import FileDamaged, FileMissing, StorageError
-from storage.leases import Lease
 from storage.ledger import Ledger
 from storage.owner import Owner
 from storage.rows import Take
@@ -30,43 +28,15 @@ from storage.states import ProductionState
 from .errors import DirectorError
 from .observer import Cutter, FilmResult, Observer
 from .planned import Plan
-from .segments import LOCKSTEP, Segment, segments
+from .segments import LOCKSTEP, segments
 from .stop import Stop, Stopped
 from .survey import Survey
+from .underway import MOST_TRIES, FilmUnderWay, Shooting
 
 log = logging.getLogger("longtake.production")
-TRIES = 3
-"""Identical failures that hold a chain."""
-MOST_TRIES = 6
-"""Failures of any kind that hold a chain within one run."""
 GRACE = 3.0
 """Seconds that cameras get to stop between two steps."""
 TICK = 0.2
-
-
-@dataclass
-class _Film:
-    plan: Plan
-    lease: Lease
-    production: int
-    missing: set[str]
-    cached: int
-    rendered: int = 0
-    lost: dict[str, str] = field(default_factory=dict)  # shot -> why its clips will not come
-    began: float = field(default_factory=time.monotonic)
-    cut: Future[list[str]] | None = None
-    mended: int = 0  # times that a damaged file was found while cutting
-    result: FilmResult | None = None
-
-
-@dataclass
-class _Shooting:
-    """A segment on its way through the executor."""
-
-    segment: Segment
-    number: int
-    attempts: dict[str, int] = field(default_factory=dict)  # key -> ledger row, while unfinished
-    failures: list[Failure] = field(default_factory=list)
 
 
 class Production:
@@ -88,10 +58,10 @@ class Production:
         self._make_executor = executor
         self._executor: Executor | None = None
         self._lockstep = lockstep
-        self._films: dict[str, _Film] = {}
+        self._films: dict[str, FilmUnderWay] = {}
         self._takes: dict[str, Take] = {}
-        self._waiting: list[_Shooting] = []
-        self._shooting: dict[str, _Shooting] = {}
+        self._waiting: list[Shooting] = []
+        self._shooting: dict[str, Shooting] = {}
         self._numbers = itertools.count()
         self._scissors = ThreadPoolExecutor(1, thread_name_prefix="longtake-cut")
         self._heart = threading.Event()
@@ -122,7 +92,7 @@ class Production:
 
     def _begin(self, plan: Plan, survey: Survey, retry_held: bool) -> None:
         lease = self._ledger.claim_film(plan.film)
-        film = _Film(plan, lease, 0, set(), 0)
+        film = FilmUnderWay(plan, lease)
         self._films[plan.film] = film
         if retry_held:
             self._ledger.release_holds(plan.film)
@@ -150,7 +120,7 @@ class Production:
         held = {name: self._ledger.holds(name) for name in self._films}
         for segment in segments([film.plan for film in self._films.values()], have, self._lockstep):
             hold = next((h for h in held[segment.film] if h.chain_key in segment.keys), None)
-            shooting = _Shooting(segment, next(self._numbers))
+            shooting = Shooting(segment, next(self._numbers))
             if hold:
                 self._give_up(shooting, f"held: {hold.reason}")
             else:
@@ -193,22 +163,10 @@ class Production:
         """Whether some segment that waits or runs will make this clip."""
         return any(key in s.segment.keys for s in (*self._waiting, *self._shooting.values()))
 
-    def _submit(self, shooting: _Shooting) -> None:
+    def _submit(self, shooting: Shooting) -> None:
         if self._executor is None:
             self._executor = self._make_executor()
-        segment = shooting.segment
-        todo = [n for n, key in enumerate(segment.keys) if key not in self._takes]
-        first = todo[0]
-        after = segment.keys[first - 1] if first else segment.after
-        tail = self._takes[after].tail if after else None
-        job = Job(
-            f"{segment.name}#{shooting.number}.{len(shooting.failures)}.{first}",
-            segment.film,
-            segment.shot,
-            segment.first + first,
-            segment.specs[first:],
-            tail,
-        )
+        job = shooting.job(self._takes)
         self._shooting[job.id] = shooting
         self._executor.submit(job)
 
@@ -241,7 +199,7 @@ class Production:
                 del self._shooting[event.job]
                 self._interrupt(shooting)
 
-    def _clip_done(self, shooting: _Shooting, event: ClipDone) -> None:
+    def _clip_done(self, shooting: Shooting, event: ClipDone) -> None:
         key = event.take.key
         take = self._ledger.finish_attempt(shooting.attempts.pop(key), event.take)
         self._takes[key] = take
@@ -263,7 +221,7 @@ class Production:
             film.missing |= {clip.key for clip in film.plan.clips} & keys
         return bool(uses)
 
-    def _job_failed(self, shooting: _Shooting, failure: Failure) -> None:
+    def _job_failed(self, shooting: Shooting, failure: Failure) -> None:
         for number in shooting.attempts.values():
             self._ledger.fail_attempt(number, failure.error, failure.message, failure.trace, failure.log_tail)
         shooting.attempts = {}
@@ -271,9 +229,7 @@ class Production:
             self._show.job_failed(shooting.segment, failure, 1, False)
             self._queue()
             return
-        shooting.failures.append(failure)
-        same = sum(f.digest == failure.digest for f in shooting.failures)
-        held = same >= TRIES or len(shooting.failures) >= MOST_TRIES
+        held = shooting.failed(failure)
         self._show.job_failed(shooting.segment, failure, len(shooting.failures), held)
         if held:
             segment = shooting.segment
@@ -283,7 +239,7 @@ class Production:
         else:
             self._waiting.append(shooting)
 
-    def _give_up(self, shooting: _Shooting, why: str) -> None:
+    def _give_up(self, shooting: Shooting, why: str) -> None:
         """Every film that wanted these clips goes on without them."""
         keys = set(shooting.segment.keys)
         for film in self._films.values():
@@ -306,7 +262,7 @@ class Production:
                 self._show.film_cuts(film.plan)
                 film.cut = self._scissors.submit(self._cut, film.plan, film.production, dict(self._takes))
 
-    def _finish(self, film: _Film) -> FilmResult:
+    def _finish(self, film: FilmUnderWay) -> FilmResult:
         state: Literal["done", "partial", "failed"] = "done" if film.cut else "partial"
         message = "; ".join(f"shot {shot}: {why}" for shot, why in film.lost.items())
         files: list[str] = []
@@ -332,7 +288,7 @@ class Production:
             for event in self._executor.wait(TICK):
                 self._handle(event)
 
-    def _interrupt(self, shooting: _Shooting) -> None:
+    def _interrupt(self, shooting: Shooting) -> None:
         for number in shooting.attempts.values():
             self._ledger.interrupt_attempt(number)
         shooting.attempts = {}

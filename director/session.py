@@ -71,11 +71,19 @@ class Session:
         self.places, self.ledger, self.files = places, ledger, files
 
     def plans(self, storyboards: Sequence[str]) -> list[Plan]:
-        """Plans of all storyboards that the patterns name. Raises StoryboardError with all that is wrong."""
+        """Plans of all storyboards that the patterns name.
+
+        Raises:
+            StoryboardError: all that is wrong with them. CutError: shots that cannot be joined as asked.
+        """
+        from .cut import film_frames
         from .plan import plan
         from .storyboard import load
 
-        return [plan(board) for board in load(storyboards)]
+        plans = [plan(board) for board in load(storyboards)]
+        for each in plans:
+            film_frames(each.shots)  # raises what the cut would, before anything is rendered
+        return plans
 
     def survey(self, plan: Plan) -> Survey:
         """What of a plan is in the store, and why the rest is not."""

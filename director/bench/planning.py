@@ -105,7 +105,8 @@ def _fill(session: Session, folder: Path) -> None:
         from ..verify import file_digest
 
         identity = canonical({"identity": film_identity(plan, takes, deliver)})
-        ledger.record_film(production, session.places.recorded(out), file_digest(out), plan.frames, plan.fps, identity, "{}")
+        path = session.places.recorded(out)
+        ledger.record_film(production, path, file_digest(out), plan.frames, plan.fps, identity, "{}")
     for name in ("contact", "seams"):
         (session.places.films / f"{plan.film}.{name}.png").write_bytes(b"stands for a sheet")
     ledger.end_production(production, ProductionState.DONE)
