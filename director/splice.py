@@ -151,14 +151,14 @@ def _packets(
     file: av.container.InputContainer, spec: PrintSpec, first: int = 0, frames: int | None = None
 ) -> Iterator[Packet]:
     """Packets of frames `first` and on. Prints have no reordered frames: packet k is frame k."""
-    stream = file.streams.video[0]
+    stream, start = file.streams.video[0], first * spec.tick
     if first:
-        file.seek(first * spec.tick, stream=stream, backward=True)
+        file.seek(start, stream=stream, backward=True)
     given = 0
     for packet in file.demux(stream):
         if packet.size == 0 or given == frames:
             return
-        if (packet.pts or 0) >= first * spec.tick:
+        if (packet.pts or 0) >= start:
             given += 1
             yield packet
 
@@ -166,15 +166,15 @@ def _packets(
 def _timed(
     runs: Sequence[Run], spec: PrintSpec, header: tuple[object, ...], to: av.video.VideoStream
 ) -> Iterator[Packet]:
-    at = 0
+    at, tick, time_base = 0, spec.tick, spec.time_base
     for run in runs:
         end = at + run.frames
         with open_video(run.path) as file:
             _check_header(run, _header(file), header, spec)
             for packet in _packets(file, spec, run.first, run.frames):
-                packet.time_base = spec.time_base
-                packet.pts = packet.dts = at * spec.tick
-                packet.duration = spec.tick
+                packet.time_base = time_base
+                packet.pts = packet.dts = at * tick
+                packet.duration = tick
                 packet.stream = to
                 yield packet
                 at += 1
@@ -217,13 +217,13 @@ def _mux(film: av.container.OutputContainer, packets: Iterable[Packet]) -> int:
 
 
 def _check_times(film: Path, spec: PrintSpec, frames: int) -> None:
-    count = 0
+    count, tick = 0, spec.tick
     with open_video(film) as file:
         if file.streams.video[0].time_base != spec.time_base:
             raise FilmWrong(f"{film} counts in {file.streams.video[0].time_base} s and not in {spec.time_base} s")
         for packet in _packets(file, spec):
-            if (packet.pts, packet.dts) != (count * spec.tick, count * spec.tick):
-                raise FilmWrong(f"frame {count} of {film} is shown at {packet.pts}, not at {count * spec.tick}")
+            if (packet.pts, packet.dts) != (count * tick, count * tick):
+                raise FilmWrong(f"frame {count} of {film} is shown at {packet.pts}, not at {count * tick}")
             count += 1
     if count != frames:
         raise FilmWrong(f"{film} has {count} frames, and its cut {frames}: cut it again")

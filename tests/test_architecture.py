@@ -1,6 +1,7 @@
 """The one-way rule and the promises about what a command loads."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,10 @@ def modules_after(*arguments: str, cwd: Path) -> set[str]:
         f"sys.argv = ['longtake', *{list(arguments)!r}]\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return set(json.loads(done.stderr.rsplit("@", 1)[1]))
 

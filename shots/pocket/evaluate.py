@@ -24,7 +24,7 @@ from diffusers import AnimateDiffPipeline, AutoencoderKL
 
 from .looks import FRAMES, SIZE
 from .measures import Estimate, Stability, estimate, stability
-from .networks import WEIGHTS
+from .networks import WEIGHTS, digest
 from .reader import Frames, Subject, read, summarise
 from .scenes import Scenes, caption, draw, frames_uint8, held_out, prompt_of, sheet
 
@@ -211,7 +211,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
     pipe = load(options.model)
-    report: dict[str, Any] = {"format": 1, "reference": reference(pipe.vae, options.n, options.seed), "runs": []}
+    report: dict[str, Any] = {"format": 1, "weights": digest(options.model), "runs": []}
+    report["reference"] = reference(pipe.vae, options.n, options.seed)
     for steps in options.steps:
         for cfg in options.cfg:
             run, clips = evaluate(pipe, options.n, steps, cfg, options.seed, options.batch)

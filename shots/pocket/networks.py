@@ -7,6 +7,7 @@ words in an earlier study, because single pictures give them no meaning.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from itertools import pairwise
@@ -173,6 +174,15 @@ def encode_text(prompts: list[str], tokenizer: CLIPTokenizer, encoder: CLIPTextM
     return encoder(tokens.input_ids)[0]
 
 
+def digest(folder: Path) -> str:
+    """The sha256 of a model folder's weights, all parts in the order of their names."""
+    total = hashlib.sha256()
+    for path in sorted(folder.glob("*/*.safetensors")):
+        total.update(path.relative_to(folder).as_posix().encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
 def save_weights(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write a safetensors file so that a reader finds the old one or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +199,7 @@ def load_weights(module: torch.nn.Module, path: Path) -> None:
 def export(folder: Path, vae: AutoencoderKL, unet: UNetMotionModel) -> dict[str, int]:
     """Write the model as fp16 for `AnimateDiffPipeline.from_pretrained(folder)`; returns bytes a part.
 
-    Everything is written beside the folder first and then renamed; a README.md and evaluation.json there are kept.
+    Everything is written beside the folder first and then renamed. The old card and evaluation go with the old weights.
     """
     tokenizer = make_tokenizer()
     parts: dict[str, Any] = {
@@ -205,9 +215,6 @@ def export(folder: Path, vae: AutoencoderKL, unet: UNetMotionModel) -> dict[str,
     pipe.to(torch.float16).save_pretrained(partial, safe_serialization=True)
     for name in ("vae", "unet"):
         parts[name].to(torch.float32).load_state_dict(state[name])
-    for kept in ("README.md", "evaluation.json"):
-        if (folder / kept).exists():
-            shutil.copy2(folder / kept, partial / kept)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():

@@ -177,7 +177,7 @@ class Teacher:
 def direction_probe(
     unet: torch.nn.Module, teacher: Teacher, shape: tuple[int, ...], phases: tuple[str, ...]
 ) -> dict[str, float]:
-    """The rms difference of the x0 estimates for "left" and "right" from pure noise (t = 999): an exact model gives .6."""
+    """The rms difference of the x0 estimates for "left" and "right" from pure noise (t = 999); the truth gives .6."""
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(5))
     both = []
     for side in ("left", "right"):

@@ -90,6 +90,7 @@ def test_the_card_tells_what_evaluate_found(pipe: AnimateDiffPipeline) -> None:
     recorded = json.loads((networks.WEIGHTS / "evaluation.json").read_text(encoding="utf-8"))
     training = json.loads((networks.WEIGHTS / "training.json").read_text(encoding="utf-8"))
     assert (networks.WEIGHTS / "README.md").read_text(encoding="utf-8") == card.card(training, recorded)
+    assert recorded["weights"] == networks.digest(networks.WEIGHTS), "the card is about other weights"
     told = recorded["runs"][-1]
     run, _ = evaluate.evaluate(pipe, n=16, steps=told["steps"], cfg=told["cfg"], seed=told["seed"] + 1, batch=8)
     for name in evaluate.ATTRIBUTES:
