@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,28 @@ from .schedule import pick
 
 log = logging.getLogger("longtake.ray")
 START_SECONDS = 120
+KNOCK_SECONDS = 4
+
+
+def _knock(address: str) -> None:
+    """Find out quickly that nobody listens at `host:port`: Ray itself tries for minutes.
+
+    Raises:
+        ClusterUnreachable: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # `auto` and other words are Ray's to understand
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(f"no Ray cluster answers at {address!r}", error) from None
+
+
+def _unreachable(what: str, error: Exception) -> ClusterUnreachable:
+    return ClusterUnreachable(
+        f"{what}: {error}. Check RAY_ADDRESS, start a cluster with `ray start --head`, or use `--on local`."
+    )
 
 
 @dataclass
@@ -168,6 +191,8 @@ class OnRay:
     def _connect(self, address: str | None) -> None:
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")
         quiet = {"log_to_driver": False, "configure_logging": False}
+        if address:
+            _knock(address)
         try:
             if address:
                 ray.init(address=address, namespace="longtake", **quiet)
@@ -175,9 +200,7 @@ class OnRay:
                 ray.init(address="local", include_dashboard=False, namespace="longtake", **quiet)
         except (ConnectionError, RayError, ValueError, RuntimeError, OSError) as error:
             where = f"no Ray cluster answers at {address!r}" if address else "a local Ray could not be started"
-            raise ClusterUnreachable(
-                f"{where}: {error}. Check RAY_ADDRESS, start one with `ray start --head`, or use `--on local`."
-            ) from None
+            raise _unreachable(where, error) from None
 
     def _hire(self, cameras: int | None) -> list[_Seat]:
         have = ray.cluster_resources()

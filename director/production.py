@@ -165,7 +165,8 @@ class Production:
 
     def _submit(self, shooting: Shooting) -> None:
         if self._executor is None:
-            self._executor = self._make_executor()
+            with self._stop.at_once():  # a cluster may take its time to answer
+                self._executor = self._make_executor()
         job = shooting.job(self._takes)
         self._shooting[job.id] = shooting
         self._executor.submit(job)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Self
 
@@ -43,6 +45,16 @@ class Stop:
         """From now on the caller looks at `asked`; before this call a signal raises `Stopped` at once."""
         self._patient = True
         self.check()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """While this is open a signal raises `Stopped`: for calls that block and cannot look at `asked`."""
+        self.check()
+        self._patient = False
+        try:
+            yield
+        finally:
+            self._patient = True
 
     def check(self) -> None:
         """Raise `Stopped` when a signal has come."""

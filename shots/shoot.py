@@ -21,7 +21,7 @@ from .denoiser import Prediction, reading_of
 from .errors import BadFootage, ModelRefuses, SpecError
 from .guidance import Branch, guided_by
 from .levels import Level
-from .model import Model, load
+from .model import Model, load, one_thread
 from .price import predicted_nfe
 from .priors import draw
 from .sampling import ddim
@@ -113,7 +113,7 @@ def _denoise(
     _check_tail_fits(tail, group.shape)
     noise = first_noise(specs, [draw(spec, group.shape) for spec in specs], tail)
     copies = Copies(chain, first.frames, len(specs), first.sampler.steps, tail) if isinstance(chain, VidRD) else None
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         x = ddim(
             noise.to(group.model.device),
             group.levels,

@@ -104,7 +104,7 @@ def test_a_chain_that_starts_anew_has_a_seam() -> None:
 def test_floating_hardly_moves() -> None:
     report = measures.chain_report(one_clip("floating", 24), [0, 8, 16])
     assert report["dynamic_degree"] < 0.7
-    assert abs(report["mirror_motion"]) < 0.4
+    assert abs(report["mirror_motion"]) < 0.5
 
 
 def test_drift_sees_another_subject_and_another_background() -> None:

@@ -147,6 +147,7 @@ GOLDEN = [-0.096103, 0.499192, -1.204832, -0.403536, -2.377057, -1.501906, -0.87
 def test_steps_are_reported_and_stopping_between_two_leaves_the_model_usable(tiny: Model, chain: Chain) -> None:
     specs = chain(tiny, 2, recipe=RECIPES[0])
     seen: list[tuple[int, int]] = []
+    threads = torch.get_num_threads()
 
     def stop(done: int, steps: int) -> None:
         seen.append((done, steps))
@@ -156,6 +157,7 @@ def test_steps_are_reported_and_stopping_between_two_leaves_the_model_usable(tin
     with pytest.raises(Interrupted):
         list(shoot(specs, tiny, None, stop))
     assert seen == [(1, 4), (2, 4)]
+    assert torch.get_num_threads() == threads
     finished: list[int] = []
     undisturbed = list(shoot(specs, tiny, None, lambda done, steps: finished.append(done)))
     assert finished == [1, 2, 3, 4]
