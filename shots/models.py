@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .backbones.families import FAMILIES, Configs, Family
+from .backbones.families import FAMILIES, Configs, Family, Limits
 from .errors import ModelIncomplete, ModelNotFound, ModelRefuses
 from .model_files import configs_of, folder_digest, parts_of, pixel_files, read_json
 from .spec import ModelRef
@@ -176,13 +177,25 @@ def _family(path: Path, index: dict[str, Any]) -> Family:
     return FAMILIES[name]
 
 
-def _limits(path: Path, family: Family, configs: Configs) -> Any:
+def _limits(path: Path, family: Family, configs: Configs) -> Limits:
     try:
-        return family.limits(configs)
+        limits = family.limits(configs)
+        return replace(limits, frames_native=_told_frames(path, limits) or limits.frames_native)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelIncomplete(
             f"{path}: its configs do not say what a {family.name} needs ({error}); copy or download the model again"
         ) from None
+
+
+def _told_frames(path: Path, limits: Limits) -> int | None:
+    """What no config says: the clip length that a model was trained at, as `longtake.json` beside its index tells."""
+    file = path / "longtake.json"
+    if not file.is_file():
+        return None
+    frames = int(json.loads(file.read_text())["frames_native"])
+    if not limits.frames_min <= frames <= limits.frames_max:
+        raise ValueError(f"longtake.json: frames_native {frames} is not {limits.frames_min} to {limits.frames_max}")
+    return frames
 
 
 def _schedule(path: Path, config: dict[str, Any]) -> tuple[str, int]:

@@ -26,6 +26,7 @@ from diffusers import (
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from .looks import FRAMES
 from .vocabulary import CONCEPTS, MAX_TOKENS
 
 LATENT_CHANNELS = 16
@@ -221,5 +222,6 @@ def export(folder: Path, vae: AutoencoderKL, unet: UNetMotionModel) -> dict[str,
         folder.rename(old)
     partial.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+    (folder / "longtake.json").write_text(json.dumps({"frames_native": FRAMES}) + "\n", encoding="utf-8")
     (folder / "vocabulary.json").write_text(json.dumps(CONCEPTS, indent=1) + "\n", encoding="utf-8")
     return {path.parent.name: path.stat().st_size for path in folder.glob("*/*.safetensors")}

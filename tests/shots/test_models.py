@@ -292,3 +292,15 @@ def test_planning_loads_nothing_heavy() -> None:
 def test_shooting_loads_no_other_room_s_packages() -> None:
     code = "from shots.shoot import load\nfrom shots.models import describe\nload(describe('pocket'), 'cpu', 1)"
     assert loaded_after(code) == {"torch", "diffusers", "transformers", "numpy"}
+
+
+def test_a_model_may_tell_the_clip_length_it_was_made_for(copy: Path) -> None:
+    folder = copy
+    before = describe(str(folder))
+    (folder / "longtake.json").write_text('{"frames_native": 3}')
+    told = describe(str(folder))
+    assert told.frames_native == 3 != before.frames_native
+    assert told.digest == before.digest
+    (folder / "longtake.json").write_text('{"frames_native": 99999}')
+    with pytest.raises(ModelIncomplete, match="99999"):
+        describe(str(folder))
