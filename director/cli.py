@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,7 +48,14 @@ def main() -> None:
     from .complain import guarded
 
     with _stop:
-        sys.exit(guarded(app))
+        code = guarded(app)
+    if _stop.asked is not None:
+        # Not sys.exit: it would wait for threads that are in the middle of a step or of a cut. Ledger and store are
+        # valid at any moment, and what a cut leaves behind is swept by the next one.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 @app.callback()

@@ -76,7 +76,7 @@ class Finish:
             from .soundfile import check_sound
 
             for sound in sounds:
-                check_sound(sound)
+                check_sound(sound, whole=True)
 
     def __call__(self, plan: Plan, production: int, takes: dict[str, Take]) -> list[str]:
         """Make the finished files of a film; returns their paths, films first."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import groupby
+from textwrap import shorten
 from typing import Any
 
 from rich.console import Console
@@ -54,7 +56,7 @@ def show_plan(survey: Survey) -> None:
         console.print(f"... {len(plan.shots) - MOST_ROWS} more shots; --json shows all")
     for shot in _rows(plan.shots, clips):
         if missing := [c for c in clips[shot.id] if c.state == "render"]:
-            console.print(f"{shot.id}: {_why(missing)}", markup=False, highlight=False)
+            console.print(f"{shot.id}: {_why(missing)}", markup=False, highlight=False, soft_wrap=True)
     _notes(console, survey)
 
 
@@ -103,10 +105,11 @@ def _why(missing: list[SurveyedClip]) -> str:
 def _notes(console: Console, survey: Survey) -> None:
     plan = survey.plan
     for shot in plan.shots[:MOST_ROWS]:
-        if shot.snapped:
-            console.print(f"{shot.id}: {shot.snapped}", markup=False, highlight=False)
+        for text in (shot.snapped, _beats(shot)):
+            if text:
+                console.print(f"{shot.id}: {text}", markup=False, highlight=False, soft_wrap=True)
     for warning in plan.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
+        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     count = len(survey.missing)
     if not count:
         console.print("nothing to render")
@@ -114,6 +117,21 @@ def _notes(console: Console, survey: Survey) -> None:
     time = "unknown" if survey.seconds is None else seconds(survey.seconds)
     disk = "unknown" if survey.bytes is None else size(survey.bytes)
     console.print(f"{count} clips to render: {survey.nfe} NFE, estimated time {time}, disk {disk}", highlight=False)
+
+
+def _beats(shot: PlannedShot) -> str:
+    """Which clips use which prompt, when a shot has several."""
+    groups = [(prompt, list(clips)) for prompt, clips in groupby(shot.clips, lambda clip: clip.spec.prompt)]
+    if len(groups) < 2:
+        return ""
+    return "; ".join(
+        f"{_span(clips[0].slate.clip, clips[-1].slate.clip)}: {shorten(prompt, 80, placeholder='...')!r}"
+        for prompt, clips in groups
+    )
+
+
+def _span(first: int, last: int) -> str:
+    return f"clip {first}" if first == last else f"clips {first}-{last}"
 
 
 def render_json(results: Sequence[FilmResult]) -> dict[str, Any]:
@@ -138,11 +156,11 @@ def show_results(results: Sequence[FilmResult]) -> None:
     console = Console(soft_wrap=True)
     for result in results:
         what = f"{result.rendered} clips rendered, {result.cached} from the store, {seconds(result.seconds)}"
-        console.print(f"{result.plan.film}: {result.state}: {what}", markup=False, highlight=False)
+        console.print(f"{result.plan.film}: {result.state}: {what}", markup=False, highlight=False, soft_wrap=True)
         for path in result.files:
-            console.print(f"  {path}", markup=False, highlight=False)
+            console.print(f"  {path}", markup=False, highlight=False, soft_wrap=True)
         if result.message:
-            console.print(f"  {result.message}", markup=False, highlight=False)
+            console.print(f"  {result.message}", markup=False, highlight=False, soft_wrap=True)
             sys.stderr.write(f"longtake status {result.plan.film} says how to go on\n")
 
 

@@ -11,6 +11,8 @@ from tests.commandline import SMALL, Longtake
 
 pytest_plugins = ["tests.postgres"]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Two intra-op threads that wait for each other on a busy machine are many times slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
