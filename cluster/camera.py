@@ -60,7 +60,7 @@ class Camera:
                 emit(self._shoot(job, emit, stop))
             except Interrupted:
                 emit(JobStopped(job.id))
-            except Exception as error:  # whatever a model or a driver throws must not end the night
+            except BaseException as error:  # whatever a model or a driver throws must not end the night
                 log.debug("job %s failed", job.id, exc_info=True)
                 emit(JobFailed(job.id, _failure(error, lines)))
 
@@ -70,6 +70,7 @@ class Camera:
         if self._model:
             self._model[1].close()
             self._model = None
+        self._files.close()
 
     def _shoot(self, job: Job, emit: Callable[[Event], None], stop: Callable[[], bool]) -> JobDone:
         began = time.perf_counter()
@@ -107,7 +108,10 @@ class Camera:
             if self._model:
                 self._model[1].close()
                 self._model = None
-            self._model = (ref, load(ref, device=self._device, threads=self._threads))
+            try:
+                self._model = (ref, load(ref, device=self._device, threads=self._threads))
+            except Exception as error:
+                raise _NotLoaded from error
         return self._model[1]
 
     def _file(self, job: Job, index: int, footage: Footage, worker: Worker) -> ClipDone:
@@ -158,13 +162,19 @@ def _record(job: Job, index: int, spec: ClipSpec, worker: Worker) -> dict[str, o
     }
 
 
-def _failure(error: Exception, lines: deque[str]) -> Failure:
+class _NotLoaded(Exception):
+    """The model could not be loaded; the cause says why."""
+
+
+def _failure(error: BaseException, lines: deque[str]) -> Failure:
+    loading = isinstance(error, _NotLoaded)
+    error = error.__cause__ if loading and error.__cause__ else error
     trace = "".join(traceback.format_exception(error))
     ours = isinstance(error, ShotsError | StorageError)
-    transient = isinstance(error, StorageError | ConnectionError | MemoryError)
+    machine = loading or isinstance(error, StorageError | OSError | MemoryError)
     message = str(error) if ours or str(error) else repr(error)
     file = error.id if isinstance(error, FileDamaged | FileMissing) else None
-    return Failure(type(error).__name__, message, trace, "\n".join(lines), transient, file)
+    return Failure(type(error).__name__, message, trace, "\n".join(lines), machine, file)
 
 
 class _Tail(logging.Handler):
@@ -174,7 +184,10 @@ class _Tail(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
+        try:
+            self.lines.append(self.format(record))
+        except Exception:  # a library's malformed log call must not fail a clip
+            self.handleError(record)
 
 
 @contextmanager

@@ -15,11 +15,6 @@ from .job import Event, Job, JobStopped
 class Executor(Protocol):
     """Runs jobs somewhere and reports events in the order they happen within each job."""
 
-    @property
-    def cameras(self) -> int:
-        """How many jobs can run at the same time."""
-        ...
-
     def submit(self, job: Job) -> None:
         """Queue a job. Returns at once."""
         ...
@@ -39,8 +34,6 @@ class Executor(Protocol):
 
 class InProcess:
     """One camera in a thread of this process. The model is loaded at the first job and stays warm."""
-
-    cameras = 1
 
     def __init__(self, files: str | Path, device: str = "auto", threads: int | None = None) -> None:
         self._camera = Camera(files, "local", device, threads)
@@ -67,9 +60,10 @@ class InProcess:
         self._stop.set()
 
     def close(self) -> None:
+        stopping = self._stop.is_set()
         self._stop.set()
         self._jobs.put(None)
-        self._thread.join(timeout=1.0)
+        self._thread.join(timeout=0.2 if stopping else 2.0)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:

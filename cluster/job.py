@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
 from shots.spec import ClipSpec
@@ -14,7 +13,7 @@ class Job:
     """A run of consecutive clips of one chain, denoised together in lockstep.
 
     `first` is the number of the first clip in its shot, counted from 1. `tail` is the stored tail of the clip
-    before it, None when the job begins the chain. `attempts` are the ledger's numbers, one a clip.
+    before it, None when the job begins the chain.
     """
 
     id: str
@@ -23,7 +22,6 @@ class Job:
     first: int
     specs: tuple[ClipSpec, ...]
     tail: str | None = None
-    attempts: tuple[int, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -88,24 +86,18 @@ class JobDone:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job ended early. `transient` failures (a dead worker) say nothing about the clip itself.
+    """Why a job ended early.
 
-    `file` names a stored file that was found damaged or missing.
+    machine: the fault lies with disk, memory, device or model files, not with the clip, which is never held for it.
+    file: a stored file that was found damaged or missing.
     """
 
     error: str
     message: str
     trace: str = ""
     log_tail: str = ""
-    transient: bool = False
+    machine: bool = False
     file: str | None = None
-
-    @property
-    def digest(self) -> str:
-        """Equal for failures with the same cause: the error, its message and where it was raised."""
-        where = [line.strip() for line in self.trace.splitlines() if line.lstrip().startswith("File ")]
-        text = "\n".join([self.error, self.message, where[-1] if where else ""])
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

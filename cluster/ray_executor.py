@@ -12,6 +12,7 @@ import os
 import queue
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,14 @@ def _knock(address: str) -> None:
         raise _unreachable(f"no Ray cluster answers at {address!r}", error) from None
 
 
+def _check_version(worker: Worker) -> None:
+    if worker.code_version != code_version():
+        raise ClusterMismatch(
+            f"{worker.name} on {worker.host} runs longtake {worker.code_version}, we run {code_version()}: "
+            "their pixels could differ. Install the same version on every node."
+        )
+
+
 def _unreachable(what: str, error: Exception) -> ClusterUnreachable:
     return ClusterUnreachable(
         f"{what}: {error}. Check RAY_ADDRESS, start a cluster with `ray start --head`, or use `--on local`."
@@ -54,10 +63,12 @@ def _unreachable(what: str, error: Exception) -> ClusterUnreachable:
 
 @dataclass
 class _Seat:
-    """A camera actor and what it is doing."""
+    """A camera actor and what it is doing. `coming` is its first word, until it has been heard."""
 
     name: str
     actor: Any
+    coming: Any = None
+    since: float = 0.0
     job: Job | None = None
     stream: Any = None
     warm: str | None = None
@@ -114,21 +125,25 @@ class OnRay:
         self._spare: list[Event] = []
         self._stopping = False
 
-    @property
-    def cameras(self) -> int:
-        """Number of camera actors."""
-        return len(self._seats)
-
     def submit(self, job: Job) -> None:
         self._waiting.append(job)
         self._seat_jobs()
 
     def wait(self, timeout: float) -> Sequence[Event]:
+        try:
+            return self._wait(timeout)
+        except RayError as error:
+            raise ClusterUnreachable(
+                f"the Ray cluster went away: {error}. Finished clips are kept; run the same command again."
+            ) from None
+
+    def _wait(self, timeout: float) -> Sequence[Event]:
         events, self._spare = self._spare, []
         busy = {seat.stream: seat for seat in self._seats if seat.stream is not None}
         if not busy:
             if not events and timeout:
-                threading.Event().wait(min(timeout, 0.05))
+                time.sleep(min(timeout, 0.05))
+            self._seat_jobs()
             return events
         ready, _ = ray.wait(list(busy), num_returns=1, timeout=0.0 if events else timeout)
         while ready:
@@ -150,9 +165,13 @@ class OnRay:
                 seat.actor.stop.remote()
 
     def close(self) -> None:
-        for seat in self._seats:
-            ray.kill(seat.actor)
-        self._disconnect()
+        try:
+            for seat in self._seats:
+                ray.kill(seat.actor)
+        except RayError as error:
+            log.warning("cameras could not be ended: %s", error)
+        finally:
+            self._disconnect()
 
     def _take(self, seat: _Seat) -> Event:
         """The next event of a busy seat; a dead actor becomes a failure of its job."""
@@ -172,21 +191,41 @@ class OnRay:
         if isinstance(error, RayActorError | StopIteration):
             ray.kill(seat.actor)
             seat.actor, seat.warm = self._actor(seat.name), None
+            seat.coming, seat.since = seat.actor.worker.remote(), time.monotonic()
         if self._stopping:
             return JobStopped(job.id)
-        message = f"the worker {seat.name} died while rendering {job.film} {job.shot}"
-        return JobFailed(job.id, Failure("WorkerDied", message, log_tail=str(error), transient=True))
+        message = f"the worker died while rendering {job.film} {job.shot}"
+        return JobFailed(job.id, Failure("WorkerDied", message, log_tail=str(error)))
 
     def _seat_jobs(self) -> None:
         """Give waiting jobs to free cameras, preferring the one that has the model warm."""
-        free = [seat for seat in self._seats if seat.job is None]
-        for seat in free:
+        self._meet_replacements()
+        for seat in [seat for seat in self._seats if seat.job is None and seat.coming is None]:
             choice = pick(self._waiting, seat.warm)
             if choice is None or self._stopping:
                 return
             job = self._waiting.pop(choice)
             seat.job, seat.warm = job, job.specs[0].model.digest
             seat.stream = seat.actor.shoot.options(num_returns="streaming").remote(job)
+
+    def _meet_replacements(self) -> None:
+        """A replaced camera gets jobs once it has answered; one that never does (its node is gone) leaves the pool."""
+        for seat in [seat for seat in self._seats if seat.coming is not None]:
+            if ray.wait([seat.coming], timeout=0)[0]:
+                try:
+                    _check_version(ray.get(seat.coming))
+                    seat.coming = None
+                except RayError as error:
+                    log.warning("%s did not come back: %s", seat.name, error)
+                    self._seats.remove(seat)
+            elif time.monotonic() - seat.since > START_SECONDS:
+                log.warning("%s did not come back within %d s", seat.name, START_SECONDS)
+                ray.kill(seat.actor)
+                self._seats.remove(seat)
+        if not self._seats:
+            raise NoCamera(
+                "no camera is left: every worker died, and none came back. See `ray status`, then run again."
+            )
 
     def _connect(self, address: str | None) -> None:
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")
@@ -219,11 +258,7 @@ class OnRay:
                 f"{wanted} cameras did not start in {START_SECONDS} s: {error}. Is longtake installed on every node?"
             ) from None
         for worker in workers:
-            if worker.code_version != code_version():
-                raise ClusterMismatch(
-                    f"{worker.name} on {worker.host} runs longtake {worker.code_version}, we run {code_version()}: "
-                    "their pixels could differ. Install the same version on every node."
-                )
+            _check_version(worker)
         return seats
 
     def _actor(self, name: str) -> Any:

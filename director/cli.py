@@ -63,9 +63,7 @@ def _options(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to standard error.")] = False,
 ) -> None:
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, format="%(asctime)s %(name)s %(message)s")
-    for noisy in ("matplotlib", "PIL", "asyncio", "alembic", "urllib3", "httpx", "filelock", "imageio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    _log_to_stderr(verbose)
     if version:
         from cluster.environment import code_version
 
@@ -231,6 +229,22 @@ def bench(
         _print_json(tables)
     else:
         show(tables)
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    """Our own warnings and everybody's errors; with -v all there is. Lower levels still reach a job's log tail."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        ours = record.name.startswith("longtake")
+        return verbose or record.levelno >= (logging.WARNING if ours else logging.ERROR)
+
+    handler = logging.StreamHandler()
+    form = "%(asctime)s %(name)s %(message)s" if verbose else "%(levelname)s %(message)s"
+    handler.setFormatter(logging.Formatter(form))
+    handler.addFilter(wanted)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+    for noisy in ("matplotlib", "PIL", "asyncio", "alembic", "urllib3", "httpx", "filelock", "imageio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def _print_json(document: Any) -> None:

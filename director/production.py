@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Literal
 
 from cluster.executor import Executor
 from cluster.job import ClipDone, Event, Failure, JobDone, JobFailed, JobStopped, Loading, Started, Stepped
-from shots.errors import ShotsError
 from shots.spec import canonical
 from storage.errors import FileDamaged, FileMissing, StorageError
 from storage.ledger import Ledger
@@ -25,16 +24,16 @@ from storage.owner import Owner
 from storage.rows import Take
 from storage.states import ProductionState
 
-from .errors import DirectorError
+from .insist import insist
 from .observer import Cutter, FilmResult, Observer
 from .planned import Plan
 from .segments import LOCKSTEP, segments
 from .stop import Stop, Stopped
 from .survey import Survey
-from .underway import MOST_TRIES, FilmUnderWay, Shooting
+from .underway import MOST_MENDS, MOST_TRIES, TRIES, FilmUnderWay, Heart, Shooting
 
 log = logging.getLogger("longtake.production")
-GRACE = 3.0
+GRACE = 2.0
 """Seconds that cameras get to stop between two steps."""
 TICK = 0.2
 
@@ -64,65 +63,65 @@ class Production:
         self._shooting: dict[str, Shooting] = {}
         self._numbers = itertools.count()
         self._scissors = ThreadPoolExecutor(1, thread_name_prefix="longtake-cut")
-        self._heart = threading.Event()
+        self._heart = Heart(self._films)
 
-    def run(self, plans: Sequence[Plan], surveys: Sequence[Survey], retry_held: bool = False) -> list[FilmResult]:
-        """Render and cut all films.
+    def run(
+        self, plans: Sequence[Plan], survey: Callable[[Plan], Survey], retry_held: bool = False
+    ) -> list[FilmResult]:
+        """Render and cut all films. Each is claimed first and surveyed then, so that nothing is rendered twice.
 
         Raises:
             FilmBusy: another production is rendering one of them.
             Stopped: a signal came; the ledger says what is finished.
         """
         try:
-            for plan, survey in zip(plans, surveys, strict=True):
+            for plan in plans:
                 self._begin(plan, survey, retry_held)
             self._stop.patiently()
-            threading.Thread(target=self._beat, name="longtake-lease", daemon=True).start()
+            self._heart.start()
             self._queue()
             self._loop()
-            return [self._finish(film) for film in self._films.values()]
+            return [self._end(film) for film in self._films.values()]
         except BaseException:
             self._abandon()
             raise
         finally:
-            self._heart.set()
+            self._heart.stop()
             self._close()
 
     # ---- beginning ----------------------------------------------------------------------------------
 
-    def _begin(self, plan: Plan, survey: Survey, retry_held: bool) -> None:
-        lease = self._ledger.claim_film(plan.film)
-        film = FilmUnderWay(plan, lease)
+    def _begin(self, plan: Plan, survey: Callable[[Plan], Survey], retry_held: bool) -> None:
+        film = FilmUnderWay(plan, self._ledger.claim_film(plan.film))
         self._films[plan.film] = film
         if retry_held:
             self._ledger.release_holds(plan.film)
+        found = survey(plan)
         film.production = self._ledger.start_production(
             plan.film,
             plan.title,
             str(plan.storyboard),
             plan.storyboard_digest,
             canonical(plan.to_dict()),
-            survey.slate_rows(),
-            lease,
+            found.slate_rows(),
+            film.lease,
         )
-        for key, what in survey.damaged.items():
+        for key, what in found.damaged.items():
             self._ledger.drop_take(key, what)
-        self._takes |= survey.takes
-        film.missing = {clip.key for clip in plan.clips if clip.key not in survey.takes}
-        film.cached = len(plan.clips) - sum(clip.key in film.missing for clip in plan.clips)
+        self._takes |= found.takes
+        film.missing = {clip.key for clip in found.missing}
+        film.cached = sum(clip.key not in film.missing for clip in plan.clips)
         self._show.film_begins(plan, len(film.missing), film.cached)
 
     def _queue(self) -> None:
         """Put all missing runs that are not under way yet into the queue; those of held chains are given up."""
-        have = {key: take.tail is not None for key, take in self._takes.items()}
-        under_way = (*self._waiting, *self._shooting.values())
-        have |= {key: True for shooting in under_way for key in shooting.segment.keys}
-        held = {name: self._ledger.holds(name) for name in self._films}
-        for segment in segments([film.plan for film in self._films.values()], have, self._lockstep):
-            hold = next((h for h in held[segment.film] if h.chain_key in segment.keys), None)
+        under_way = {key for shooting in (*self._waiting, *self._shooting.values()) for key in shooting.segment.keys}
+        held = {hold.chain_key: hold.reason for hold in self._ledger.holds()}
+        plans = [film.plan for film in self._films.values() if film.result is None]
+        for segment in segments(plans, under_way | self._takes.keys(), self._lockstep):
             shooting = Shooting(segment, next(self._numbers))
-            if hold:
-                self._give_up(shooting, f"held: {hold.reason}")
+            if reason := next((held[key] for key in segment.keys if key in held), None):
+                self._give_up(shooting, f"held: {reason}")
             else:
                 self._waiting.append(shooting)
                 self._show.job_waits(segment)
@@ -131,13 +130,11 @@ class Production:
 
     def _loop(self) -> None:
         while True:
+            self._leave_usurped()
             self._submit_ready()
             self._cut_ready()
-            if (
-                not self._waiting
-                and not self._shooting
-                and all(f.cut is None or f.cut.done() for f in self._films.values())
-            ):
+            cutting = any(film.cut is not None and film.result is None for film in self._films.values())
+            if not self._waiting and not self._shooting and not cutting:
                 return
             if self._stop.asked is not None:
                 self._wind_down()
@@ -149,19 +146,15 @@ class Production:
                 time.sleep(TICK / 10)
 
     def _submit_ready(self) -> None:
+        coming = {key for shooting in (*self._waiting, *self._shooting.values()) for key in shooting.segment.keys}
         for shooting in list(self._waiting):
             after = shooting.segment.after
-            if after is not None and after not in self._takes:
-                if not self._will_come(after):
-                    self._waiting.remove(shooting)
-                    self._give_up(shooting, "the clip before it could not be rendered")
-                continue
-            self._waiting.remove(shooting)
-            self._submit(shooting)
-
-    def _will_come(self, key: str) -> bool:
-        """Whether some segment that waits or runs will make this clip."""
-        return any(key in s.segment.keys for s in (*self._waiting, *self._shooting.values()))
+            if after is None or after in self._takes:
+                self._waiting.remove(shooting)
+                self._submit(shooting)
+            elif after not in coming:
+                self._waiting.remove(shooting)
+                self._give_up(shooting, "the clip before it could not be rendered")
 
     def _submit(self, shooting: Shooting) -> None:
         if self._executor is None:
@@ -181,7 +174,9 @@ class Production:
                 keys = [key for key in segment.keys if key not in self._takes]
                 owner = Owner(worker.host, "", worker.pid, 0)
                 production = self._films[segment.film].production
-                numbers = self._ledger.begin_attempts(production, keys, worker.device, worker.name, owner)
+                numbers = insist(
+                    lambda: self._ledger.begin_attempts(production, keys, worker.device, worker.name, owner)
+                )
                 shooting.attempts = dict(zip(keys, numbers, strict=True))
                 self._show.job_begins(segment, worker)
             case Loading(model=model):
@@ -202,43 +197,54 @@ class Production:
 
     def _clip_done(self, shooting: Shooting, event: ClipDone) -> None:
         key = event.take.key
-        take = self._ledger.finish_attempt(shooting.attempts.pop(key), event.take)
+        attempt = shooting.attempts.pop(key)
+        take = insist(partial(self._ledger.finish_attempt, attempt, event.take))
         self._takes[key] = take
-        shooting.failures.clear()
+        shooting.failures = 0
         for film in self._films.values():
             if key in film.missing:
                 film.missing.discard(key)
                 film.rendered += 1
         self._show.clip_done(shooting.segment, shooting.segment.keys.index(key), take)
 
-    def _forget(self, file: str) -> bool:
-        """A stored file is gone or altered: its clip has to be rendered again. False when nothing needs the file."""
-        uses = self._ledger.drop_file(file, "damaged")
+    def _mend(self, film: FilmUnderWay, files: Sequence[str]) -> bool:
+        """Stored files are gone or altered: their clips have to be rendered again. False when that leads nowhere."""
+        uses = [use for file in files for use in self._ledger.drop_file(file, "damaged")]
+        if not uses or film.mended >= MOST_MENDS:
+            return False
+        film.mended += 1
         keys = {use.key for use in uses if use.kind != "print"}
-        log.warning("%s is damaged; needed by %s", file, uses)
+        log.warning("%d stored files are damaged; %d clips are rendered again", len(files), len(keys))
         for key in keys & self._takes.keys():
             del self._takes[key]
-        for film in self._films.values():
-            film.missing |= {clip.key for clip in film.plan.clips} & keys
-        return bool(uses)
+        for other in self._films.values():
+            if other.result is None:
+                other.missing |= {clip.key for clip in other.plan.clips} & keys
+        self._queue()
+        return True
 
     def _job_failed(self, shooting: Shooting, failure: Failure) -> None:
+        segment = shooting.segment
+        digest = ""
         for number in shooting.attempts.values():
-            self._ledger.fail_attempt(number, failure.error, failure.message, failure.trace, failure.log_tail)
+            digest = self._ledger.fail_attempt(number, failure.error, failure.message, failure.trace, failure.log_tail)
         shooting.attempts = {}
-        if failure.file and self._forget(failure.file):  # the tail it starts from is damaged
-            self._show.job_failed(shooting.segment, failure, 1, False)
-            self._queue()
+        if failure.file and self._mend(self._films[segment.film], [failure.file]):  # the tail it starts from
+            self._show.job_failed(segment, failure, 1, False)
             return
-        held = shooting.failed(failure)
-        self._show.job_failed(shooting.segment, failure, len(shooting.failures), held)
-        if held:
-            segment = shooting.segment
-            reason = f"{failure.error}: {failure.message}"
-            self._ledger.hold(segment.film, segment.shot, segment.keys[0], reason, failure.digest)
-            self._give_up(shooting, reason)
-        else:
+        shooting.failures += 1
+        first = next(key for key in segment.keys if key not in self._takes)
+        past = self._ledger.failures([first]).get(first, [])  # of earlier runs, too
+        same = shooting.failures if failure.machine else sum(a.failure_digest == digest for a in past)
+        over = same >= TRIES or shooting.failures >= MOST_TRIES
+        self._show.job_failed(segment, failure, shooting.failures, over)
+        if not over:
             self._waiting.append(shooting)
+            return
+        reason = f"{failure.error}: {failure.message}"
+        if not failure.machine:
+            self._ledger.hold(segment.film, segment.shot, first, reason, digest)
+        self._give_up(shooting, reason)
 
     def _give_up(self, shooting: Shooting, why: str) -> None:
         """Every film that wanted these clips goes on without them."""
@@ -251,33 +257,51 @@ class Production:
     # ---- the end ------------------------------------------------------------------------------------
 
     def _cut_ready(self) -> None:
+        """Start cuts whose clips are all there, and end films whose cut is done: each as early as can be."""
         for film in self._films.values():
-            if film.cut is not None and film.cut.done() and film.mended < MOST_TRIES:
+            if film.result is not None:
+                continue
+            if film.cut is not None and film.cut.done():
                 error = film.cut.exception()
-                if isinstance(error, FileDamaged | FileMissing) and self._forget(error.id):
-                    for file in self._cut.damaged(film.plan, self._takes):  # one seldom comes alone
-                        self._forget(file)
-                    film.cut, film.mended = None, film.mended + 1
-                    self._queue()
-            if film.cut is None and not film.missing:
+                if isinstance(error, FileDamaged | FileMissing):  # one seldom comes alone
+                    film.cut = None
+                    damaged = self._cut.damaged(film.plan, self._takes)
+                    if self._mend(film, list({error.id, *damaged})):
+                        continue
+                self._end(film, error)
+            elif film.cut is None and not film.missing:
                 self._show.film_cuts(film.plan)
                 film.cut = self._scissors.submit(self._cut, film.plan, film.production, dict(self._takes))
 
-    def _finish(self, film: FilmUnderWay) -> FilmResult:
+    def _end(self, film: FilmUnderWay, error: BaseException | None = None) -> FilmResult:
+        """Write down how a film ended and let it go; the others are not touched by it."""
+        if film.result is not None:
+            return film.result
         state: Literal["done", "partial", "failed"] = "done" if film.cut else "partial"
         message = "; ".join(f"shot {shot}: {why}" for shot, why in film.lost.items())
-        files: list[str] = []
-        try:
-            files = film.cut.result() if film.cut else []
-        except (DirectorError, StorageError, ShotsError, OSError) as error:  # the other films go on
-            log.debug("cutting %s failed", film.plan.film, exc_info=True)
-            state, message = "failed", f"all clips are rendered, but the film could not be cut: {error}"
-        film.result = FilmResult(
-            film.plan, state, film.rendered, film.cached, files, message, time.monotonic() - film.began
-        )
+        if error is not None:
+            log.debug("cutting %s failed", film.plan.film, exc_info=error)
+            state, message = "failed", f"all clips are rendered, but the film could not be cut: {error or repr(error)}"
+        files = film.cut.result() if film.cut and state == "done" else []
+        seconds = time.monotonic() - film.began
+        film.result = FilmResult(film.plan, state, film.rendered, film.cached, files, message, seconds)
+        if state == "done" and self._ledger.holds(film.plan.film):
+            self._ledger.release_holds(film.plan.film)
         self._ledger.end_production(film.production, ProductionState(state), message)
+        self._release(film)
         self._show.film_ends(film.result)
         return film.result
+
+    def _leave_usurped(self) -> None:
+        """Another process has taken a film over, because this one was silent for too long: it is not ours any more."""
+        for film in self._films.values():
+            if film.usurped and film.result is None:
+                what = "another process has taken this film over; longtake status says which"
+                seconds = time.monotonic() - film.began
+                film.result = FilmResult(film.plan, "failed", film.rendered, film.cached, [], what, seconds)
+                film.missing.clear()
+                self._waiting = [s for s in self._waiting if s.segment.film != film.plan.film]
+                self._show.film_ends(film.result)
 
     def _wind_down(self) -> None:
         """Let cameras stop between two steps; keep the clips that still arrive."""
@@ -296,30 +320,27 @@ class Production:
 
     def _abandon(self) -> None:
         """Something ended the run early: leave the ledger saying so. Must not hide the first error."""
+        for shooting in self._shooting.values():
+            self._told(partial(self._interrupt, shooting))
+        for film in self._films.values():
+            if film.result is None and film.production:
+                self._told(partial(self._ledger.end_production, film.production, ProductionState.INTERRUPTED))
+
+    def _told(self, call: Callable[[], object]) -> None:
         try:
-            for shooting in self._shooting.values():
-                self._interrupt(shooting)
-            for film in self._films.values():
-                if film.result is None and film.production:
-                    self._ledger.end_production(film.production, ProductionState.INTERRUPTED)
+            call()
         except StorageError as error:
             log.warning("the ledger could not be told that the run ended early: %s", error)
 
     def _close(self) -> None:
         self._scissors.shutdown(wait=self._stop.asked is None, cancel_futures=True)
-        if self._executor:
-            self._executor.close()
-        for film in self._films.values():
-            try:
-                film.lease.release()
-            except StorageError as error:
-                log.warning("the claim on %s could not be released: %s", film.plan.film, error)
-
-    def _beat(self) -> None:
-        """Renew the claims, so that nobody takes a film that is being rendered."""
-        while not self._heart.wait(5.0):
+        try:
+            if self._executor:
+                self._executor.close()
+        finally:
             for film in self._films.values():
-                try:
-                    film.lease.renew()
-                except StorageError as error:
-                    log.warning("the claim on %s could not be renewed: %s", film.plan.film, error)
+                self._release(film)
+
+    def _release(self, film: FilmUnderWay) -> None:
+        film.released = True
+        self._told(film.lease.release)

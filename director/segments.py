@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 
 from shots.spec import ClipSpec
 
-from .planned import Plan, PlannedShot
+from .planned import Plan, PlannedClip, PlannedShot
 
 LOCKSTEP = 8
 """Clips denoised together at most. A group is lost as a whole when its worker dies while sampling, so longer
@@ -32,12 +32,8 @@ class Segment:
         return f"{self.film}/{self.shot}/{self.first}" + (f"-{last}" if last > self.first else "")
 
 
-def segments(plans: Iterable[Plan], have: Mapping[str, bool], lockstep: int = LOCKSTEP) -> list[Segment]:
-    """Missing runs of all films, longest chain first, none rendered twice.
-
-    have: clip key -> whether its take also has a tail, for every clip that has a take. A missing clip after
-    one whose tail is gone takes that one along, since there is nothing to start from.
-    """
+def segments(plans: Iterable[Plan], have: Container[str], lockstep: int = LOCKSTEP) -> list[Segment]:
+    """Missing runs of all films, longest chain first, none rendered twice. have: keys of clips that need no work."""
     runs = [run for plan in plans for shot in plan.shots for run in _runs(plan.film, shot, have)]
     covered: set[str] = set()
     pieces: list[Segment] = []
@@ -49,21 +45,21 @@ def segments(plans: Iterable[Plan], have: Mapping[str, bool], lockstep: int = LO
     return pieces
 
 
-def _runs(film: str, shot: PlannedShot, have: Mapping[str, bool]) -> list[Segment]:
-    wanted = [clip.key not in have for clip in shot.clips]
-    for n in range(len(shot.clips) - 1, 0, -1):
-        if wanted[n] and not wanted[n - 1] and shot.clips[n].spec.previous and not have[shot.clips[n - 1].key]:
-            wanted[n - 1] = True
-    runs: list[Segment] = []
-    for n, clip in enumerate(shot.clips):
-        if not wanted[n]:
+def _runs(film: str, shot: PlannedShot, have: Container[str]) -> list[Segment]:
+    runs: list[list[PlannedClip]] = []
+    for clip in shot.clips:
+        if clip.key in have:
             continue
-        if n and wanted[n - 1] and clip.spec.previous:
-            last = runs.pop()
-            runs.append(replace(last, specs=(*last.specs, clip.spec), keys=(*last.keys, clip.key)))
+        if runs and clip.spec.previous == runs[-1][-1].key:
+            runs[-1].append(clip)
         else:
-            runs.append(Segment(film, shot.id, clip.slate.clip, (clip.spec,), (clip.key,), clip.spec.previous))
-    return runs
+            runs.append([clip])
+    return [_segment(film, shot.id, run) for run in runs]
+
+
+def _segment(film: str, shot: str, run: list[PlannedClip]) -> Segment:
+    specs, keys = tuple(clip.spec for clip in run), tuple(clip.key for clip in run)
+    return Segment(film, shot, run[0].slate.clip, specs, keys, run[0].spec.previous)
 
 
 def _drop(run: Segment, n: int) -> Segment:

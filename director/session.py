@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,7 +110,6 @@ class Session:
             finish.check(each)
             for warning in each.warnings:
                 sys.stderr.write(f"warning: {warning}\n")
-        surveys = [self.survey(each) for each in plans]
         show = show or display(how.progress, Console(stderr=True))
         try:
             production = Production(
@@ -121,7 +120,7 @@ class Session:
                 stop=stop,
                 lockstep=how.lockstep,
             )
-            return production.run(plans, surveys, how.retry_held)
+            return production.run(plans, self.survey, how.retry_held)
         finally:
             show.close()
 
@@ -134,5 +133,5 @@ def look(places: Places, create: bool = False) -> Iterator[Session]:
     except LedgerMissing:
         yield Session(places, None, None)
         return
-    with ledger:
-        yield Session(places, ledger, Files(places.files))
+    with ledger, closing(Files(places.files)) as files:
+        yield Session(places, ledger, files)

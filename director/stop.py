@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Self
+from typing import Any, Self
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75, signal.SIGHUP: 75}
 
@@ -30,16 +30,16 @@ class Stop:
     def __init__(self) -> None:
         self.asked: int | None = None
         self._patient = False
-        self._before: dict[signal.Signals, object] = {}
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in EXIT_CODES:
-            self._before[number] = signal.signal(number, self._heard)
+        self._before = {number: signal.getsignal(number) for number in EXIT_CODES}
+        self._listen()
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
 
     def patiently(self) -> None:
         """From now on the caller looks at `asked`; before this call a signal raises `Stopped` at once."""
@@ -54,7 +54,12 @@ class Stop:
         try:
             yield
         finally:
+            self._listen()  # ray.init puts a SIGTERM handler of its own in our place
             self._patient = True
+
+    def _listen(self) -> None:
+        for number in EXIT_CODES:
+            signal.signal(number, self._heard)
 
     def check(self) -> None:
         """Raise `Stopped` when a signal has come."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from cluster.job import Failure, Job
+from cluster.job import Job
+from storage.errors import LeaseLost, StorageError
 from storage.leases import Lease
 from storage.rows import Take
 
@@ -14,10 +18,15 @@ from .observer import FilmResult
 from .planned import Plan
 from .segments import Segment
 
+log = logging.getLogger("longtake.production")
+BEAT = 5.0
+"""Seconds between two renewals of a claim."""
 TRIES = 3
 """Identical failures that hold a chain."""
 MOST_TRIES = 6
-"""Failures of any kind that hold a chain within one run."""
+"""Failures of any kind, after which a run does without the chain."""
+MOST_MENDS = 5
+"""Times that damaged files of one film are made again in one run."""
 
 
 @dataclass
@@ -33,7 +42,9 @@ class FilmUnderWay:
     lost: dict[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     cut: Future[list[str]] | None = None
-    mended: int = 0  # times that a damaged file was found while cutting
+    mended: int = 0  # times that damaged files were found
+    released: bool = False
+    usurped: bool = False  # another process has taken the film over
     result: FilmResult | None = None
 
 
@@ -44,13 +55,7 @@ class Shooting:
     segment: Segment
     number: int
     attempts: dict[str, int] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
-
-    def failed(self, failure: Failure) -> bool:
-        """Take note of a failure; whether the chain should be held now."""
-        self.failures.append(failure)
-        same = sum(f.digest == failure.digest for f in self.failures)
-        return same >= TRIES or len(self.failures) >= MOST_TRIES
+    failures: int = 0
 
     def job(self, takes: dict[str, Take]) -> Job:
         """The job that renders what is still missing of the segment, from the last clip that has a take."""
@@ -58,10 +63,37 @@ class Shooting:
         done = next(n for n, key in enumerate(segment.keys) if key not in takes)
         after = segment.keys[done - 1] if done else segment.after
         return Job(
-            f"{segment.name}#{self.number}.{len(self.failures)}.{done}",
+            f"{segment.name}#{self.number}.{self.failures}.{done}",
             segment.film,
             segment.shot,
             segment.first + done,
             segment.specs[done:],
             takes[after].tail if after else None,
         )
+
+
+class Heart:
+    """Renews the claims of films under way, so that nobody takes a film that is being rendered."""
+
+    def __init__(self, films: Mapping[str, FilmUnderWay]) -> None:
+        self._films = films
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Beat in a thread until `stop`."""
+        threading.Thread(target=self._beat, name="longtake-heart", daemon=True).start()
+
+    def stop(self) -> None:
+        """Beat no more."""
+        self._stopped.set()
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(BEAT):
+            for film in list(self._films.values()):
+                try:
+                    if not film.released:
+                        film.lease.renew()
+                except LeaseLost:
+                    film.usurped = not film.released
+                except StorageError as error:
+                    log.warning("the claim on %s could not be renewed: %s", film.plan.film, error)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from diffusers import AnimateDiffPipeline, AutoencoderKL
 
-from .looks import FRAMES, SIZE
+from .looks import FRAMES, MOTION_NAMES, SIZE
 from .measures import Estimate, Stability, estimate, stability
 from .networks import WEIGHTS, digest
 from .reader import Frames, Subject, read, summarise
@@ -42,15 +42,16 @@ class Prompt:
 
 
 def prompts(n: int, seed: int) -> list[Prompt]:
-    """N prompts: the first of each two held out, the first two of each four plain."""
+    """N prompts in rounds of 20: each motion four times, held out or not, in plain or in other words."""
     rng = np.random.default_rng([seed, 77])
     chosen: list[Prompt] = []
     while len(chosen) < n:
         scenes = draw(1, rng)
         truth = Subject(*(int(getattr(scenes, name)[0]) for name in ATTRIBUTES))
         hidden = bool(held_out(scenes.colour, scenes.kind, scenes.motion, scenes.background)[0])
-        plain = len(chosen) % 4 < 2
-        if hidden == (len(chosen) % 2 == 0):
+        index = len(chosen)
+        plain = index % 4 < 2
+        if hidden == (index % 2 == 0) and truth.motion == index // 4 % len(MOTION_NAMES):
             text = prompt_of(*asdict(truth).values()) if plain else caption(scenes, 0, rng, drop=0.0)
             chosen.append(Prompt(text, truth, hidden, plain))
     return chosen

@@ -120,7 +120,7 @@ def test_a_killed_worker_fails_its_job_and_is_replaced(here, ray):
     ended = {e.job: e for e in events if isinstance(e, ENDINGS)}
     assert isinstance(ended["other"], JobDone)
     assert isinstance(ended["k"], JobFailed)
-    assert ended["k"].failure.transient
+    assert not ended["k"].failure.machine
     assert ended["k"].failure.error == "WorkerDied"
     ray.submit(Job("again", "f", "s", 1, chain(4)))
     assert digests(finish(ray)) == digests(here)
@@ -134,7 +134,7 @@ def test_what_a_model_cannot_load_is_a_failure_not_a_crash(kind, store, request)
     assert isinstance(ending, JobFailed)
     assert ending.failure.error == "ModelNotFound"
     assert "/nowhere/model" in ending.failure.message
-    assert not ending.failure.transient
+    assert ending.failure.machine
     if kind == "here":
         executor.close()
 

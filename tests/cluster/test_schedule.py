@@ -1,4 +1,4 @@
-from cluster.job import Failure, Job
+from cluster.job import Job
 from cluster.schedule import pick
 from shots.spec import ClipSpec, ModelRef, Recipe, Sampler
 
@@ -19,11 +19,3 @@ def test_longest_first_and_ties_in_order_of_arrival():
 def test_the_warm_model_goes_first_even_when_shorter():
     assert pick([job("a", 9, "cold"), job("b", 1, "warm")], "warm") == 1
     assert pick([job("a", 9, "cold"), job("b", 1, "colder")], "warm") == 0
-
-
-def test_failures_with_one_cause_have_one_digest():
-    trace = 'Traceback\n  File "x.py", line 3, in f\n    raise\n'
-    one = Failure("ValueError", "no", trace)
-    assert one.digest == Failure("ValueError", "no", trace, log_tail="12:00 other").digest
-    assert one.digest != Failure("ValueError", "yes", trace).digest
-    assert one.digest != Failure("ValueError", "no", trace.replace("line 3", "line 4")).digest
