@@ -9,15 +9,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from shots.codecs import CODECS
+
 from .board import Delivery
 from .fields import InsidePath
 from .findings import Findings
 from .problems import Path
 
 _INSIDE = TypeAdapter(InsidePath)
-
-SUFFIXES = {"h264": ".mp4", "h265": ".mp4", "prores": ".mov"}
-"""Codec preset -> suffix of its files."""
 
 
 def check_written(findings: Findings) -> None:
@@ -61,7 +60,7 @@ def check_sounds(findings: Findings) -> None:
         except ValidationError:
             continue  # the board has told
         if file not in known:
-            known[file] = _sound_problem(findings.source.path.parent / file)
+            known[file] = _sound_problem(findings.source.path.parent, file)
         if (what := known[file]) is not None:
             findings.add(path, what, file)
 
@@ -74,17 +73,20 @@ def _sounds(data: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
             yield ("shots", index, "audio", k, "file"), sound
 
 
-def _sound_problem(path: FilePath) -> str | None:
+def _sound_problem(base: FilePath, file: str) -> str | None:
     """What keeps the file from being played, None when nothing does."""
+    path = base / file
     try:
+        if not (real := path.resolve()).is_relative_to(base.resolve()):
+            return f"a link leads out of the storyboard's folder, to {real}"
         if not path.exists():
             return f"no such sound file in {path.parent}"
         if not path.is_file():
             return "not a file"
         if not os.access(path, os.R_OK):
             return "the sound file cannot be read: permission denied"
-    except OSError as error:
-        return f"the sound file cannot be read: {error.strerror}"
+    except (OSError, RuntimeError) as error:  # a link that leads to itself is a RuntimeError before Python 3.13
+        return f"the sound file cannot be read: {getattr(error, 'strerror', None) or error}"
     import av
 
     try:
@@ -99,14 +101,13 @@ def check_deliveries(findings: Findings, deliver: Mapping[int, Delivery], film: 
     first: dict[str, str] = {}
     for index, delivery in deliver.items():
         path: Path = ("deliver", index, "name")
-        suffix = SUFFIXES[delivery.codec]
+        codec = CODECS[delivery.codec]
         name = delivery.name or film
         given = FilePath(name).suffix.lower()
-        if given in (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v") and given != suffix:
-            findings.add(
-                path, f"codec {delivery.codec} is written to {suffix} files", name, allowed=f"{suffix} or no suffix"
-            )
-        full = delivery_name(name, delivery.codec)
+        if given in (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v") and given != codec.suffix:
+            what = f"codec {delivery.codec} is written to {codec.suffix} files"
+            findings.add(path, what, name, allowed=f"{codec.suffix} or no suffix")
+        full = codec.named(name)
         if full.casefold() in first:
             findings.add(path, f"two deliveries would be written to {full}", allowed="a name of its own for each")
         first[full.casefold()] = full
@@ -114,9 +115,3 @@ def check_deliveries(findings: Findings, deliver: Mapping[int, Delivery], film: 
             findings.add(
                 ("deliver", index, "size"), "video codecs need even sides", delivery.size, allowed="even numbers"
             )
-
-
-def delivery_name(name: str, codec: str) -> str:
-    """The file's name with the codec's suffix."""
-    suffix = SUFFIXES[codec]
-    return name if name.lower().endswith(suffix) else name + suffix

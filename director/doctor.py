@@ -110,7 +110,7 @@ def _ffmpeg() -> tuple[State, str]:
 def _encoders() -> tuple[State, str]:
     import av
 
-    from shots.prints import CODECS
+    from shots.codecs import CODECS
 
     missing = [c.encoder for c in CODECS.values() if c.encoder not in av.codecs_available]
     names = ", ".join(f"{name} ({codec.encoder})" for name, codec in CODECS.items())

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from shots.frames import Frames
 
@@ -21,6 +22,7 @@ ClipReader = Callable[[PlannedClip], Frames | None]
 PAPER, INK, QUIET, FAINT, ACCENT = "#12151b", "#f2efe8", "#a3abb8", "#2a303b", "#f2a65a"
 THUMB = 128
 """Pixels of a thumbnail's longer side, nearly."""
+_TAG = "longtake"
 T = TypeVar("T")
 
 
@@ -88,12 +90,25 @@ def blank(size: tuple[int, int]) -> Image.Image:
     return image
 
 
-def save(sheet: Image.Image, out: Path) -> None:
-    """Write a PNG under its final name only when it is whole."""
+def save(sheet: Image.Image, out: Path, shows: str = "") -> None:
+    """Write a PNG under its final name only when it is whole. shows: what it is a picture of, for `what_it_shows`."""
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.part")
     try:
-        sheet.save(part, format="PNG")
+        tags = PngInfo()
+        if shows:
+            tags.add_text(_TAG, shows)
+        sheet.save(part, format="PNG", pnginfo=tags)
         os.replace(part, out)
     finally:
         part.unlink(missing_ok=True)
+
+
+def what_it_shows(path: Path) -> str | None:
+    """What `save` was told that the sheet shows; None when there is no such sheet, or it does not say."""
+    try:
+        with Image.open(path) as sheet:  # reads no pixels
+            shows = sheet.info.get(_TAG)
+            return shows if isinstance(shows, str) else None
+    except (OSError, SyntaxError, ValueError):  # Pillow calls a broken PNG a syntax error
+        return None

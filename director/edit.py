@@ -13,8 +13,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
+from shots.codecs import CODECS
 from shots.frames import Frames, iter_take
-from shots.prints import CODECS, PrintSpec, write_print
+from shots.prints import PrintSpec, write_print
 
 from .cutlist import Body, CutList, Part
 from .errors import FilmWrong, OutputUnwritable
@@ -58,8 +59,7 @@ class FilmFile:
 
 def film_path(folder: Path, deliver: Deliver) -> Path:
     """Where a delivery goes: its name, with the codec's suffix unless it has it."""
-    suffix = CODECS[deliver.codec].suffix
-    return folder / (deliver.name if deliver.name.endswith(suffix) else deliver.name + suffix)
+    return folder / CODECS[deliver.codec].named(deliver.name)
 
 
 def print_spec(cut_fps: Fraction, deliver: Deliver) -> PrintSpec:

@@ -1,16 +1,17 @@
 """The last stage of a film: cut and deliver it, write sidecar, contact sheet and seam strips, tell the ledger.
 
-A film whose cut has not changed and whose files are still there is left alone.
+A film whose cut has not changed and whose files are still there is left alone. What a killed run has left undone, the
+next one finds: sidecar and sheets say themselves which film they belong to.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from shots.spec import canonical, digest
 from storage.files import Files
@@ -19,14 +20,17 @@ from storage.rows import FilmVersion, Take
 
 from .cut import cut_list
 from .cutlist import CutList, to_dict
-from .lineage import TAG, film_record
-from .places import Places
+from .errors import UsageError
+from .lineage import TAG, film_record, sidecar_of
+from .places import Places, file_digest
 from .planned import Deliver, Plan, PlannedClip
-from .verify import file_digest
+from .soundmarks import Marks, check_new_sounds, digests, sound_files, sound_marks
 
 log = logging.getLogger("longtake.finish")
 CUT_VERSION = 1
 """Rises whenever the same cut list would give another film."""
+SHEETS_VERSION = 1
+"""Rises whenever sheets are drawn in another way."""
 
 
 class Prints:
@@ -51,7 +55,31 @@ class Prints:
 
 def film_identity(plan: Plan, takes: Mapping[str, Take], deliver: Deliver) -> str:
     """Names a finished film by everything that decides its bytes' meaning: the cut, the sounds, the print spec."""
-    return _identity(_cut(plan, takes), _sounds(plan), plan, deliver)
+    return _identity(_cut(plan, takes), digests(sound_marks(plan, {})), plan, deliver)
+
+
+def sheets_identity(plan: Plan, takes: Mapping[str, Take]) -> str:
+    """Names what contact sheet and seam strips show: the pictures, and the words beside them."""
+    words = [plan.title, str(plan.fps), sorted({clip.spec.model.id for clip in plan.clips})]
+    shots = [[shot.id, shot.prompt, shot.frames, [clip.key for clip in shot.clips]] for shot in plan.shots]
+    return digest("sheets", SHEETS_VERSION, {"cut": to_dict(_cut(plan, takes)), "words": words, "shots": shots})
+
+
+def check_apart(plans: Sequence[Plan]) -> None:
+    """Refuse films that would be written over one another.
+
+    Raises:
+        UsageError: which films, and to which file.
+    """
+    first: dict[str, str] = {}
+    for plan in plans:
+        for name in {deliver.name.casefold(): deliver.name for deliver in plan.deliver}.values():
+            other = first.setdefault(name.casefold(), plan.film)
+            if other != plan.film:
+                raise UsageError(
+                    f"the films {other!r} and {plan.film!r} would both be written to {name}; give one of them another "
+                    "name under deliver in its storyboard, or render them into folders of their own with --films"
+                )
 
 
 class Finish:
@@ -72,27 +100,31 @@ class Finish:
         for deliver in plan.deliver:
             print_spec(plan.fps, deliver).check()
             check_output(film_path(self._places.films, deliver))
-        if sounds := _sound_files(plan):
-            from .soundfile import check_sound
-
-            for sound in sounds:
-                check_sound(sound, whole=True)
+        if sound_files(plan):
+            check_new_sounds(plan, _sounds_before(self._latest(plan)))
 
     def __call__(self, plan: Plan, production: int, takes: dict[str, Take]) -> list[str]:
         """Make the finished files of a film; returns their paths, films first."""
-        cut, sounds = _cut(plan, takes), _sounds(plan)
-        before: dict[str, FilmVersion] = {}
-        for version in self._ledger.film_versions(plan.film):
-            before.setdefault(version.path, version)
-        paths, changed = [], False
+        cut, latest = _cut(plan, takes), self._latest(plan)
+        sounds = sound_marks(plan, _sounds_before(latest))
+        paths = []
         for deliver in plan.deliver:
             out = self._film_path(deliver)
-            identity = _identity(cut, sounds, plan, deliver)
-            if not _up_to_date(out, identity, before.get(self._places.recorded(out))):
+            identity = _identity(cut, digests(sounds), plan, deliver)
+            before = latest.get(self._places.recorded(out))
+            if before is not None and _up_to_date(out, identity, before):
+                _mend_sidecar(plan, out, before)
+            else:
                 self._deliver(plan, production, takes, cut, deliver, identity, sounds)
-                changed = True
             paths.append(str(out))
-        return paths + self._sheets(plan, takes, changed)
+        return paths + self._sheets(plan, takes)
+
+    def _latest(self, plan: Plan) -> dict[str, FilmVersion]:
+        """The last film that was written to each path."""
+        latest: dict[str, FilmVersion] = {}
+        for version in self._ledger.film_versions(plan.film):
+            latest.setdefault(version.path, version)
+        return latest
 
     def damaged(self, plan: Plan, takes: Mapping[str, Take]) -> list[str]:
         """File ids of all takes of the film that are gone or altered; reads every one of them."""
@@ -113,27 +145,36 @@ class Finish:
         cut: CutList,
         deliver: Deliver,
         identity: str,
-        sounds: dict[str, str],
+        sounds: Marks,
     ) -> None:
         from cluster.environment import code_version
 
         from .edit import assemble, print_spec
 
         out = self._film_path(deliver)
-        record = film_record(plan, takes, code_version(), sounds)
+        record = film_record(plan, takes, code_version(), digests(sounds))
         prints = Prints(self._ledger, self._files, cut.takes, print_spec(plan.fps, deliver).key)
         film = assemble(cut, self._files, prints, deliver, out, {TAG: canonical(record)}, plan.base)
-        _write(out.with_suffix(".json"), json.dumps(record | {"file": out.name, "sha256": film.digest}, indent=1))
-        cut_json = canonical({"identity": identity, "deliver": asdict(deliver), "cut": to_dict(cut)})
+        _write_sidecar(out, record, film.digest)
+        facts = {"identity": identity, "deliver": asdict(deliver), "cut": to_dict(cut), "sounds": sounds}
         self._ledger.record_film(
-            production, self._places.recorded(out), film.digest, film.frames, film.fps, cut_json, canonical(record)
+            production,
+            self._places.recorded(out),
+            film.digest,
+            film.frames,
+            film.fps,
+            canonical(facts),
+            canonical(record),
         )
 
-    def _sheets(self, plan: Plan, takes: dict[str, Take], changed: bool) -> list[str]:
-        """Contact sheet and seam strips, drawn again only when the film has changed."""
+    def _sheets(self, plan: Plan, takes: dict[str, Take]) -> list[str]:
+        """Contact sheet and seam strips, drawn again when they do not show this film: each says what it shows."""
+        from .drawing import what_it_shows
+
         contact = self._places.films.absolute() / f"{plan.film}.contact.png"
         seams = self._places.films.absolute() / f"{plan.film}.seams.png"
-        if changed or not contact.is_file() or not seams.is_file():
+        shows = sheets_identity(plan, takes)
+        if what_it_shows(contact) != shows or what_it_shows(seams) != shows:
             from shots.frames import Frames, read_take
 
             from .seams import seam_strips
@@ -142,8 +183,8 @@ class Finish:
             def frames(clip: PlannedClip) -> Frames:
                 return read_take(self._files.open_verified(takes[clip.key].video))
 
-            contact_sheet(plan, frames, contact)
-            seam_strips(plan, frames, seams)
+            contact_sheet(plan, frames, contact, shows)
+            seam_strips(plan, frames, seams, shows)
         return [str(contact), str(seams)]
 
 
@@ -164,17 +205,26 @@ def _up_to_date(out: Path, identity: str, before: FilmVersion | None) -> bool:
     return file_digest(out) == before.file_digest
 
 
-def _sound_files(plan: Plan) -> list[Path]:
-    sounds = [sound for shot in plan.shots for sound in shot.audio] + ([plan.bed] if plan.bed else [])
-    return list(dict.fromkeys(plan.base / sound.file for sound in sounds))
+def _sounds_before(latest: Mapping[str, FilmVersion]) -> Marks:
+    """The sounds that the last films were cut with."""
+    marks: Marks = {}
+    for version in latest.values():
+        marks |= json.loads(version.cut_json).get("sounds", {})
+    return marks
 
 
-def _sounds(plan: Plan) -> dict[str, str]:
-    """Name in the project -> sha256 of every sound that the film uses."""
-    return {os.path.relpath(sound, plan.base): file_digest(sound) for sound in _sound_files(plan)}
+def _mend_sidecar(plan: Plan, out: Path, film: FilmVersion) -> None:
+    """Write the sidecar of a finished film again when it is gone, or of another film, or has another title."""
+    try:
+        found = json.loads(sidecar_of(out).read_text())
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or (found.get("sha256"), found.get("title")) != (film.file_digest, plan.title):
+        _write_sidecar(out, json.loads(film.lineage_json) | {"title": plan.title}, film.file_digest)
 
 
-def _write(path: Path, text: str) -> None:
+def _write_sidecar(out: Path, record: dict[str, Any], sha256: str) -> None:
+    path = sidecar_of(out)
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text + "\n")
+    part.write_text(json.dumps(record | {"file": out.name, "sha256": sha256}, indent=1) + "\n")
     part.replace(path)

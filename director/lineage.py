@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.text import Text
 from rich.tree import Tree
 
 from storage.ledger import Ledger
@@ -17,6 +17,7 @@ from storage.rows import Take
 from .errors import UsageError
 from .planned import Plan
 from .session import Session
+from .streams import screen
 
 TAG = "longtake"
 
@@ -97,11 +98,11 @@ def of_file(path: Path) -> dict[str, Any]:
     from shots.errors import ShotsError
     from shots.frames import probe
 
-    sidecar = path if path.suffix == ".json" else path.with_suffix(".json")
+    sidecar = path if path.suffix == ".json" else sidecar_of(path)
     if path.suffix != ".json":
         try:
             if text := probe(path).tags.get(TAG):
-                return dict(json.loads(text))
+                return _checked(json.loads(text), path)
         except (ShotsError, ValueError) as error:
             if not sidecar.is_file():
                 raise UsageError(f"{path} cannot be read as a video: {error}") from None
@@ -110,8 +111,25 @@ def of_file(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{sidecar} is not JSON: {error}") from None
     if isinstance(found, dict) and str(found.get("kind", "")).startswith("longtake."):
-        return found
+        return _checked(found, sidecar)
     raise UsageError(f"{path} carries no lineage of longtake, and there is no sidecar {sidecar.name} that does")
+
+
+def sidecar_of(film: Path) -> Path:
+    """`harbour.mp4` -> `harbour.mp4.json`: each delivery of a film has a sidecar of its own."""
+    return film.with_name(film.name + ".json")
+
+
+def _checked(document: Any, path: Path) -> dict[str, Any]:
+    """The lineage that a file carries, when it has all that `show_lineage` needs."""
+    try:
+        _tree(document)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} says that it holds the lineage of a film or clip, but it cannot be read "
+            f"({type(error).__name__}: {error}); it has been changed, or was written by another version of longtake"
+        ) from None
+    return dict(document)
 
 
 def _of_slate(what: str, ledger: Ledger) -> dict[str, Any]:
@@ -120,7 +138,7 @@ def _of_slate(what: str, ledger: Ledger) -> dict[str, Any]:
     slates = ledger.latest_slates(film)
     if not slates:
         raise UsageError(f"no film {film!r} has been rendered here")
-    if (shot, int(clip) if clip.isdigit() else 0) not in slates:
+    if (shot, int(clip) if clip.isdecimal() else 0) not in slates:
         shots = ", ".join(dict.fromkeys(name for name, _ in slates))
         raise UsageError(f"{what!r}: film {film} has the shots {shots}; name a clip as {film}:SHOT/NUMBER, from 1")
     return _of_clip(slates[shot, int(clip)][0], ledger)
@@ -168,25 +186,31 @@ def clock(moment: float) -> str:
 
 def show_lineage(document: dict[str, Any]) -> None:
     """A tree for a person."""
-    console = Console(soft_wrap=True)
+    screen().print(_tree(document), soft_wrap=True)
+
+
+def _tree(document: dict[str, Any]) -> Tree:
     if document["kind"] != "longtake.film":
-        console.print(_clip_tree(document, document.get("environment") or {}))
-        return
-    tree = Tree(f"[bold]{document['film']}[/bold]  {document['title']}")
+        return _clip_tree(document, document.get("environment") or {})
+    tree = Tree(_heading(document["film"], document["title"]))
     tree.add(f"{document['frames']} frames at {document['fps']} a second, cut {document['time']}")
     tree.add(f"longtake {document['code_version']}, storyboard {document['storyboard_digest'][:16]}")
     for name, digest in document["sounds"].items():
         tree.add(f"sound {name}  {digest[:16]}")
     for clip in document["clips"]:
         tree.add(_clip_tree(clip, document["environments"][clip["environment"]]))
-    console.print(tree)
+    return tree
+
+
+def _heading(name: str, text: str) -> Text:
+    return Text.assemble((name, "bold"), f"  {text}")
 
 
 def _clip_tree(clip: dict[str, Any], environment: Mapping[str, Any]) -> Tree:
     spec = clip["spec"]
     slate = clip.get("slate")
     name = f"{slate['film']}:{slate['shot']}/{slate['clip']}" if slate else "clip"
-    tree = Tree(f"[bold]{name}[/bold]  {clip['key'][:16]}")
+    tree = Tree(_heading(name, clip["key"][:16]))
     tree.add(f"prompt: {spec['prompt']}" + (f"  (not: {spec['negative_prompt']})" if spec["negative_prompt"] else ""))
     tree.add(f"seed {spec['seed']}, clip {spec['index'] + 1} of its chain")
     if spec["previous"]:

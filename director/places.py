@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+
+from storage.address import parse
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,39 @@ class Places:
         return self.anchor / recorded
 
     @property
+    def ledger_shown(self) -> str:
+        """Where the ledger is, without a password. Raises LedgerUrlInvalid."""
+        return parse(self.ledger_url).shown
+
+    def options(self, films: Path | None = None) -> str:
+        """The options that name these places on a command line, each with a space before it; '' where none is needed.
+
+        films: the folder that a film was last written to, when it is known. A database whose address holds a
+        password is left out: see `reminder`.
+        """
+        usual = places()
+        given = []
+        if self.data != usual.data:
+            given += ["--data", str(self.data)]
+        films = films or self.films
+        if films.absolute() != usual.films.absolute():
+            given += ["--films", str(films)]
+        if self.db and self.db != usual.db and not self._secret:
+            given += ["--db", self.db]
+        return "".join(f" {shlex.quote(word)}" for word in given)
+
+    @property
+    def reminder(self) -> str:
+        """What to do before a command with `options` is run; '' when nothing is."""
+        if self.db and self.db != places().db and self._secret:
+            return f"set LONGTAKE_DB_URL to the address, with password, of {self.ledger_shown}; then: "
+        return ""
+
+    @property
+    def _secret(self) -> bool:
+        return bool(parse(self.ledger_url).secrets)
+
+    @property
     def files(self) -> Path:
         """Root of the content-addressed files."""
         return self.data / "files"
@@ -47,3 +84,9 @@ def places(data: Path | None = None, films: Path | None = None, db: str | None =
         films or Path(os.environ.get("LONGTAKE_FILMS") or "films"),
         db or os.environ.get("LONGTAKE_DB_URL") or None,
     )
+
+
+def file_digest(path: Path) -> str:
+    """sha256 (64 hex digits) of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

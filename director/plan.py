@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
+from shots.codecs import CODECS
 from shots.pocket.vocabulary import MAX_TOKENS, known_words, split_words, unknown_words
 from shots.price import predicted_nfe
 from shots.spec import ClipSpec, NoChain
 
-from .checks import delivery_name
 from .planned import Deliver, Plan, PlannedClip, PlannedShot, Slate
 from .settle import SettledShot
 from .storyboard import Storyboard
@@ -89,9 +89,9 @@ def _clips(film: str, settled: SettledShot) -> Iterator[PlannedClip]:
 def _deliver(storyboard: Storyboard, size: tuple[int, int]) -> tuple[Deliver, ...]:
     board = storyboard.board
     if not board.deliver:
-        return (Deliver(delivery_name(board.film.id, "h264"), size),)
+        return (Deliver(CODECS["h264"].named(board.film.id), size),)
     return tuple(
-        Deliver(delivery_name(d.name or board.film.id, d.codec), d.size or size, d.codec, d.scaler)
+        Deliver(CODECS[d.codec].named(d.name or board.film.id), d.size or size, d.codec, d.scaler)
         for d in board.deliver
     )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -24,6 +27,9 @@ from storage.rows import Take
 from .observer import FilmResult
 from .planned import Plan
 from .segments import Segment
+from .streams import unbreakable
+
+log = logging.getLogger("longtake.progress")
 
 
 class Quiet:
@@ -64,7 +70,7 @@ class Lines(Quiet):
         self._say(f"{plan.film}: cutting {plan.frames} frames")
 
     def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def failure_text(segment: Segment, failure: Failure, tries: int, held: bool) -> str:
@@ -155,9 +161,13 @@ class Live(Quiet):
     def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None:
         if segment.name in self._jobs:  # what it had done is not done any more
             _, step = self._jobs[segment.name]
-            self._progress.update(self._films[segment.film].task, advance=-step * len(segment.specs))
+            bar, clips = self._films[segment.film], len(segment.specs)
+            bar.frames -= step / segment.specs[0].sampler.steps * clips * segment.specs[0].frames
+            self._progress.update(bar.task, advance=-step * clips)
         self._drop(segment)
-        self._progress.console.print(failure_text(segment, failure, tries, held), style="red", markup=False)
+        self._progress.console.print(
+            failure_text(segment, failure, tries, held), style="red", markup=False, emoji=False
+        )
 
     def film_cuts(self, plan: Plan) -> None:
         self._progress.update(self._films[plan.film].task, amount="cutting")
@@ -173,10 +183,60 @@ class Live(Quiet):
             self._progress.remove_task(self._jobs.pop(segment.name)[0])
 
 
+class Careful(Quiet):
+    """Tells another display, until that fails: nothing that is only shown may end a render."""
+
+    def __init__(self, show: Quiet) -> None:
+        self._show = show
+
+    def film_begins(self, plan: Plan, missing: int, cached: int) -> None:
+        self._tell(lambda: self._show.film_begins(plan, missing, cached))
+
+    def job_waits(self, segment: Segment) -> None:
+        self._tell(lambda: self._show.job_waits(segment))
+
+    def job_begins(self, segment: Segment, worker: Worker) -> None:
+        self._tell(lambda: self._show.job_begins(segment, worker))
+
+    def job_loads(self, segment: Segment, model: str) -> None:
+        self._tell(lambda: self._show.job_loads(segment, model))
+
+    def job_steps(self, segment: Segment, step: int, steps: int) -> None:
+        self._tell(lambda: self._show.job_steps(segment, step, steps))
+
+    def clip_done(self, segment: Segment, index: int, take: Take) -> None:
+        self._tell(lambda: self._show.clip_done(segment, index, take))
+
+    def job_done(self, segment: Segment, busy: float) -> None:
+        self._tell(lambda: self._show.job_done(segment, busy))
+
+    def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None:
+        self._tell(lambda: self._show.job_failed(segment, failure, tries, held))
+
+    def film_cuts(self, plan: Plan) -> None:
+        self._tell(lambda: self._show.film_cuts(plan))
+
+    def film_ends(self, result: FilmResult) -> None:
+        self._tell(lambda: self._show.film_ends(result))
+
+    def close(self) -> None:
+        self._tell(self._show.close)
+
+    def _tell(self, word: Callable[[], None]) -> None:
+        try:
+            word()
+        except Exception:
+            log.warning("the display failed; going on without it", exc_info=True)
+            broken, self._show = self._show, Quiet()
+            with contextlib.suppress(Exception):
+                broken.close()
+
+
 def display(kind: str, console: Console) -> Quiet:
-    """`live`, `plain` or `none`; `auto` is live on a terminal and plain elsewhere."""
+    """`live`, `plain` or `none`; `auto` is live on a terminal and plain elsewhere. Never raises while films render."""
+    console.file = unbreakable(console.file)  # rich itself ends the process when its pipe is closed
     if kind == "auto":
         kind = "live" if console.is_terminal else "plain"
     if kind == "live":
-        return Live(console)
-    return Lines(console) if kind == "plain" else Quiet()
+        return Careful(Live(console))
+    return Careful(Lines(console)) if kind == "plain" else Quiet()

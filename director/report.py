@@ -10,10 +10,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .doctor import Finding
 from .observer import FilmResult
 from .planned import PlannedShot
+from .streams import screen
 from .survey import Survey, SurveyedClip
 
 MOST_ROWS = 60
@@ -42,7 +44,7 @@ def _film(survey: Survey) -> dict[str, Any]:
 
 def show_plan(survey: Survey) -> None:
     """The table that `longtake plan` prints."""
-    plan, console = survey.plan, Console()
+    plan, console = survey.plan, screen()
     length = seconds(float(plan.frames / plan.fps))
     title = f"{plan.title} ({plan.film}): {plan.frames} frames, {length} at {plan.fps} a second"
     table = Table(title=title, title_justify="left", title_style="bold")
@@ -56,7 +58,7 @@ def show_plan(survey: Survey) -> None:
         console.print(f"... {len(plan.shots) - MOST_ROWS} more shots; --json shows all")
     for shot in _rows(plan.shots, clips):
         if missing := [c for c in clips[shot.id] if c.state == "render"]:
-            console.print(f"{shot.id}: {_why(missing)}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{shot.id}: {_why(missing)}", soft_wrap=True)
     _notes(console, survey)
 
 
@@ -107,16 +109,16 @@ def _notes(console: Console, survey: Survey) -> None:
     for shot in plan.shots[:MOST_ROWS]:
         for text in (shot.snapped, _beats(shot)):
             if text:
-                console.print(f"{shot.id}: {text}", markup=False, highlight=False, soft_wrap=True)
+                console.print(f"{shot.id}: {text}", soft_wrap=True)
     for warning in plan.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     count = len(survey.missing)
     if not count:
         console.print("nothing to render")
         return
     time = "unknown" if survey.seconds is None else seconds(survey.seconds)
     disk = "unknown" if survey.bytes is None else size(survey.bytes)
-    console.print(f"{count} clips to render: {survey.nfe} NFE, estimated time {time}, disk {disk}", highlight=False)
+    console.print(f"{count} clips to render: {survey.nfe} NFE, estimated time {time}, disk {disk}")
 
 
 def _beats(shot: PlannedShot) -> str:
@@ -153,24 +155,24 @@ def render_json(results: Sequence[FilmResult]) -> dict[str, Any]:
 
 def show_results(results: Sequence[FilmResult]) -> None:
     """How each film ended and where it lies."""
-    console = Console(soft_wrap=True)
+    console = screen()
     for result in results:
         what = f"{result.rendered} clips rendered, {result.cached} from the store, {seconds(result.seconds)}"
-        console.print(f"{result.plan.film}: {result.state}: {what}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{result.plan.film}: {result.state}: {what}", soft_wrap=True)
         for path in result.files:
-            console.print(f"  {path}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  {path}", soft_wrap=True)
         if result.message:
-            console.print(f"  {result.message}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  {result.message}", soft_wrap=True)
             sys.stderr.write(f"longtake status {result.plan.film} says how to go on\n")
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
     """What `longtake doctor` prints."""
-    console = Console()
+    console = screen()
     table = Table.grid(padding=(0, 2))
     colours = {"ok": "green", "note": "yellow", "bad": "red"}
     for finding in findings:
-        table.add_row(f"[{colours[finding.state]}]{finding.state}[/]", finding.what, finding.says)
+        table.add_row(Text(finding.state, colours[finding.state]), finding.what, finding.says)
     console.print(table)
 
 

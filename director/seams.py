@@ -70,10 +70,11 @@ def step_ratio(before: Frames, after: Frames) -> float | None:
     return over / usual if usual else None
 
 
-def seam_strips(plan: Plan, read: ClipReader, out: Path) -> None:
+def seam_strips(plan: Plan, read: ClipReader, out: Path, shows: str = "") -> None:
     """Write the seam strips of `plan` to `out` as PNG.
 
-    read: gives a clip's frames, None for one that has not been rendered.
+    read: gives a clip's frames, None for one that has not been rendered. shows: kept in the file, see
+    `drawing.what_it_shows`.
 
     Raises:
         OSError: `out` cannot be written.
@@ -94,7 +95,7 @@ def seam_strips(plan: Plan, read: ClipReader, out: Path) -> None:
     for number, join in enumerate(chosen):
         down, across = divmod(number, columns)
         _strip(sheet, draw, join, read, thumb, (MARGIN + across * (wide + GUTTER), HEADER + down * tall), wide)
-    save(sheet, out)
+    save(sheet, out, shows)
 
 
 def _chosen(every: list[Join]) -> list[Join]:

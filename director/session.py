@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from storage.errors import LedgerMissing
 from storage.files import Files
 from storage.ledger import Ledger
+from storage.rows import Holder
 
 from .errors import UsageError
 from .places import Places
@@ -85,6 +87,13 @@ class Session:
             film_frames(each.shots)  # raises what the cut would, before anything is rendered
         return plans
 
+    def holder(self, film: str) -> Holder | None:
+        """Who is rendering a film at this moment; None when nobody is, or the one who was has died."""
+        holder = self.ledger.holder(film) if self.ledger else None
+        if holder is None or holder.alive is False or (holder.alive is None and holder.expires_at <= time.time()):
+            return None
+        return holder
+
     def survey(self, plan: Plan) -> Survey:
         """What of a plan is in the store, and why the rest is not."""
         return survey(plan, self.ledger, self.files)
@@ -96,21 +105,21 @@ class Session:
 
         show: what watches; by default the display that `how` names.
         """
-        from rich.console import Console
-
-        from .finish import Finish
+        from .finish import Finish, check_apart
         from .production import Production
         from .progress import display
+        from .streams import screen
 
         assert self.ledger is not None
         assert self.files is not None
         plans = self.plans(storyboards)
+        check_apart(plans)
         finish = Finish(self.ledger, self.files, self.places)
         for each in plans:
             finish.check(each)
             for warning in each.warnings:
                 sys.stderr.write(f"warning: {warning}\n")
-        show = show or display(how.progress, Console(stderr=True))
+        show = show or display(how.progress, screen(stderr=True))
         try:
             production = Production(
                 self.ledger,

@@ -64,10 +64,11 @@ class _Row:
         return 38 + 34 * len(self.prompt) + sum(thumb + line.height for line in self.lines) + BETWEEN
 
 
-def contact_sheet(plan: Plan, read: ClipReader, out: Path) -> None:
+def contact_sheet(plan: Plan, read: ClipReader, out: Path, shows: str = "") -> None:
     """Write the contact sheet of `plan` to `out` as PNG. Only kept frames are shown, each clip's beginning first.
 
     read: gives a clip's frames, None for one that has not been rendered. Clips are read one at a time.
+    shows: kept in the file, see `drawing.what_it_shows`.
 
     Raises:
         OSError: `out` cannot be written.
@@ -87,7 +88,7 @@ def contact_sheet(plan: Plan, read: ClipReader, out: Path) -> None:
             _line(sheet, draw, line, read, thumb, at)
             at += thumb[1] + line.height
         y += row.height(thumb[1])
-    save(sheet, out)
+    save(sheet, out, shows)
 
 
 def _rows(plan: Plan, width: int) -> Iterator[_Row]:

@@ -17,9 +17,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from shots.codecs import CODECS
 from shots.errors import VideoUnreadable
 from shots.frames import open_video, pack_tags
-from shots.prints import CODECS, PrintSpec
+from shots.prints import PrintSpec
 
 from .errors import FilmWrong, PrintsDiffer
 

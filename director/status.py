@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from storage.ledger import Ledger
 from storage.rows import Attempt, Film, Hold, SlateRow, Take
@@ -16,6 +18,7 @@ from storage.rows import Attempt, Film, Hold, SlateRow, Take
 from .errors import UsageError
 from .places import Places
 from .session import Session
+from .streams import screen
 
 
 def status_of(session: Session, names: Sequence[str]) -> dict[str, Any]:
@@ -27,12 +30,10 @@ def status_of(session: Session, names: Sequence[str]) -> dict[str, Any]:
     document: dict[str, Any] = {"schema": "longtake.status.v1", "ledger": None, "films": []}
     if session.ledger is None:
         if names:
-            raise UsageError(f"nothing has been rendered here yet ({session.places.ledger_url}), so no {names[0]!r}")
+            raise UsageError(f"nothing has been rendered here yet ({session.places.ledger_shown}), so no {names[0]!r}")
         return document
     document["ledger"] = session.ledger.url_shown
-    document["films"] = [
-        _film(session.ledger, session.places, film) for film in _wanted(session, session.ledger, names)
-    ]
+    document["films"] = [_film(session, session.ledger, film) for film in _wanted(session, session.ledger, names)]
     return document
 
 
@@ -51,20 +52,21 @@ def _wanted(session: Session, ledger: Ledger, names: Sequence[str]) -> list[Film
     return films
 
 
-def _film(ledger: Ledger, places: Places, film: Film) -> dict[str, Any]:
+def _film(session: Session, ledger: Ledger, film: Film) -> dict[str, Any]:
     slates = ledger.slates(film.last.id)
     keys = [slate.key for slate in slates]
     takes = ledger.takes(keys)
     failures = ledger.failures(key for key in keys if key not in takes)
-    holds = {hold.shot: hold for hold in ledger.holds(film.film)}
-    holder = ledger.holder(film.film)
-    running = holder is not None and holder.alive is not False
+    holds = _holds(ledger, film.film, slates, takes)
+    holder = session.holder(film.film)
+    running = holder is not None
     shots: dict[str, list[SlateRow]] = defaultdict(list)
     for slate in slates:
         shots[slate.shot].append(slate)
     versions = ledger.film_versions(film.film)
-    current = [v for v in versions if versions and v.production == versions[0].production]
+    files = [session.places.found(v.path) for v in versions if v.production == versions[0].production]
     state = "running" if running else ("interrupted" if film.last.state == "running" else str(film.last.state))
+    whole = all(key in takes for key in keys)
     return {
         "film": film.film,
         "title": film.last.title,
@@ -75,11 +77,18 @@ def _film(ledger: Ledger, places: Places, film: Film) -> dict[str, Any]:
         "clips": len(slates),
         "done": sum(key in takes for key in keys),
         "message": film.last.message or "",
-        "files": [str(places.found(v.path)) for v in current],
+        "files": [str(path) for path in files],
         "running_on": f"{holder.host} (process {holder.pid})" if running and holder else None,
         "shots": [_shot(name, rows, takes, failures, holds.get(name)) for name, rows in shots.items()],
-        "next": _next(film, state, bool(holds), all(key in takes for key in keys)),
+        "next": _next(film, state, bool(holds), whole, session.places, files[0].parent if files else None),
     }
+
+
+def _holds(ledger: Ledger, film: str, slates: list[SlateRow], takes: dict[str, Take]) -> dict[str, Hold]:
+    """Shot -> hold that keeps one of its clips from being rendered. Holds of clips that are done, or that the
+    storyboard has no more, keep nothing."""
+    shots = {slate.key: slate.shot for slate in slates if slate.key not in takes}
+    return {shots[hold.chain_key]: hold for hold in ledger.holds(film) if hold.chain_key in shots}
 
 
 def _shot(
@@ -100,21 +109,21 @@ def _shot(
     return {"shot": name, "clips": len(rows), "done": done, "failed": failed, "held": hold.reason if hold else None}
 
 
-def _next(film: Film, state: str, held: bool, whole: bool) -> str:
-    """What to do now, as a command."""
-    board = film.last.storyboard_path
+def _next(film: Film, state: str, held: bool, whole: bool, where: Places, films: Path | None) -> str:
+    """What to do now, as a command that can be pasted."""
+    command = f"{shlex.quote(film.last.storyboard_path)}{where.options(films)}"
     if state == "running":
         return "wait, or stop it with Ctrl-C in its terminal; nothing finished is lost"
     if held:
-        return f"mend the cause named above, then: longtake render --retry-held {board}"
+        return f"mend the cause named above, then: {where.reminder}longtake render --retry-held {command}"
     if not whole or state != "done":
-        return f"longtake render {board}"
+        return f"{where.reminder}longtake render {command}"
     return ""
 
 
 def show_status(document: dict[str, Any]) -> None:
     """The same for a person."""
-    console = Console()
+    console = screen()
     if not document["films"]:
         console.print("nothing has been rendered here yet: longtake new film.yaml, then longtake render film.yaml")
     for film in document["films"]:
@@ -123,24 +132,24 @@ def show_status(document: dict[str, Any]) -> None:
 
 def _show_film(console: Console, film: dict[str, Any]) -> None:
     colour = {"done": "green", "running": "cyan"}.get(film["state"], "yellow")
-    console.print(f"[bold]{film['film']}[/bold]", f"[{colour}]{film['state']}[/{colour}]", end=" ")
-    console.print(f"{film['done']}/{film['clips']} clips, last started {film['started']}", highlight=False)
+    console.print(Text(film["film"], "bold"), Text(film["state"], colour), Text(film["title"], "italic"), end=" ")
+    console.print(f"{film['done']}/{film['clips']} clips, last started {film['started']}")
     if film["running_on"]:
-        console.print(f"  rendering on {film['running_on']}", highlight=False)
+        console.print(f"  rendering on {film['running_on']}")
     for path in film["files"]:
-        console.print(f"  {path}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  {path}", soft_wrap=True)
     for shot in film["shots"]:
         if film["state"] != "done" or shot["done"] < shot["clips"] or shot["held"]:
-            console.print(f"  {shot['shot']}: {shot['done']}/{shot['clips']} clips", markup=False, highlight=False)
+            console.print(f"  {shot['shot']}: {shot['done']}/{shot['clips']} clips")
         for clip in shot["failed"]:
             text = f"    clip {clip['clip']} failed {clip['attempts']} times: {clip['error']}: {clip['message']}"
-            console.print(text, style="red", markup=False, highlight=False)
+            console.print(text, style="red")
         if shot["held"]:
-            console.print(f"    held: {shot['held']}", style="red", markup=False, highlight=False)
+            console.print(f"    held: {shot['held']}", style="red")
     if film["message"] and film["state"] != "done":
-        console.print(f"  {film['message']}", markup=False, highlight=False)
+        console.print(f"  {film['message']}")
     if film["next"]:
-        console.print(f"  next: {film['next']}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  next: {film['next']}", soft_wrap=True)
 
 
 def _clock(moment: float) -> str:

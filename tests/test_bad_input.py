@@ -50,14 +50,14 @@ def test_a_ledger_from_a_newer_longtake(longtake, small):
     Ledger.open(path).close()
     with sqlite3.connect(path) as database:
         database.execute("update longtake_version set version_num = '9999'")
-    refused(longtake, "render", "small.yaml", "--data", "here", code=1, says=("9999", "newer"))
-    refused(longtake, "status", "--data", "here", code=1, says=("9999",))
+    refused(longtake, "render", "small.yaml", "--data", "here", says=("9999", "newer"))
+    refused(longtake, "status", "--data", "here", says=("9999",))
 
 
 def test_a_ledger_that_is_no_database(longtake, small):
     (longtake.folder / ".longtake").mkdir()
     (longtake.folder / ".longtake/ledger.sqlite").write_text("this is not a database, " * 100)
-    refused(longtake, "render", "small.yaml", code=1, says=("ledger.sqlite",))
+    refused(longtake, "render", "small.yaml", says=("ledger.sqlite",))
 
 
 def test_a_database_that_does_not_answer_and_its_password(longtake, small):

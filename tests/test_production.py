@@ -45,7 +45,7 @@ def test_what_a_render_leaves(rendered):
     from shots.frames import probe
 
     names = {path.name for path in (rendered / "films").iterdir()}
-    assert names == {"small.mp4", "small.json", "small.contact.png", "small.seams.png"}
+    assert names == {"small.mp4", "small.mp4.json", "small.contact.png", "small.seams.png"}
     for sheet in ("small.contact.png", "small.seams.png"):
         assert Image.open(rendered / "films" / sheet).size[0] > 200
     found = probe(rendered / "films/small.mp4")
@@ -120,7 +120,8 @@ def test_verify_names_a_damaged_take_and_the_next_render_makes_it_again(film):
     victim = stored(film, ".mkv")[0]
     damage(victim)
     found = json.loads(film("verify", "--json", code=1).stdout)
-    assert [problem["path"] for problem in found["problems"]] == [victim.name]
+    assert [problem["path"] for problem in found["problems"]] == [str(victim)]
+    assert (film.folder / ".longtake/files/damaged" / victim.name).is_file()
     assert ["file damaged" in why[0] for state, why in clips(film).values() if state == "render"] == [True]
     film("render", "small.yaml")
     assert decoded(film.folder / "films/small.mp4") == before
@@ -157,6 +158,19 @@ def test_a_damaged_film_is_set_aside_and_cut_again(film):
     assert decoded(path) == before
 
 
+def test_a_render_whose_reader_goes_away_is_finished(film):
+    """`longtake render small.yaml 2>&1 | head -1`: both streams lead into a pipe that is closed after a line."""
+    edit(film, "frames: 4}", "frames: 6}")
+    process = film.start("render", "small.yaml", "--progress", "plain")
+    process.stderr.readline()
+    process.stderr.close()
+    process.stdout.close()
+    assert process.wait(120) == 0
+    (only,) = json.loads(film("status", "--json").stdout)["films"]
+    assert (only["state"], only["done"]) == ("done", only["clips"])
+    film("verify")
+
+
 def test_lineage_of_a_film_file_alone(film, tmp_path_factory):
     """Neither ledger nor store: only the file."""
     alone = tmp_path_factory.mktemp("alone")
@@ -177,7 +191,7 @@ def test_lineage_of_a_film_file_alone(film, tmp_path_factory):
 def test_lineage_of_a_clip_file_alone_and_of_the_sidecar(film, tmp_path_factory):
     alone = tmp_path_factory.mktemp("alone")
     shutil.copy(stored(film, ".mkv")[0], alone / "take.mkv")
-    shutil.copy(film.folder / "films/small.json", alone / "film.json")
+    shutil.copy(film.folder / "films/small.mp4.json", alone / "film.json")
     take = json.loads(Longtake(alone)("lineage", "take.mkv", "--json").stdout)
     assert take["slate"]["film"] == "small"
     assert take["spec"]["seed"]
@@ -285,7 +299,7 @@ def test_a_full_disk_ends_in_words_and_loses_nothing(film):
         assert failed.returncode in (1, 3)
         assert "Make room" in failed.stderr + failed.stdout
         subprocess.run(["mount", "-o", "remount,size=64m", str(store)], check=True)
-        film("render", "small.yaml", "--data", "tiny/data", "--retry-held")
+        film("render", "small.yaml", "--data", "tiny/data")
         film("verify", "--data", "tiny/data")
     finally:
         subprocess.run(["umount", str(store)], check=True)
@@ -299,3 +313,35 @@ def test_kill_9_of_the_owner_frees_the_film_at_once(longtake, small):
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     longtake("render", "small.yaml")
+
+
+def test_a_chain_that_failed_half_way_is_held_at_the_clip_that_failed(longtake, small, broken_model):
+    """The hold names the first clip without a take, so it still holds when the ones before it are stored."""
+    small.write_text(SMALL.replace("    frames: 26", "    frames: 8\n    model: broken"))
+    longtake("render", "small.yaml", "--progress", "plain", code=3)
+    from storage.ledger import Ledger
+
+    with Ledger.open(small.parent / ".longtake/ledger.sqlite", create=False) as ledger:
+        (hold,) = ledger.holds()
+        assert ledger.take(hold.chain_key) is None
+    small.write_text(SMALL.replace("    frames: 26", "    frames: 8"))  # mended by using a model that works
+    longtake("render", "small.yaml")
+    (only,) = json.loads(longtake("status", "--json").stdout)["films"]
+    assert only["next"] == ""
+
+
+def test_a_device_that_is_not_there_holds_nothing(longtake, small):
+    failed = longtake("render", "small.yaml", "--device", "cuda:7", "--progress", "plain", code=None)
+    assert failed.returncode in (2, 3)
+    done = json.loads(longtake("render", "small.yaml", "--json").stdout)["films"][0]
+    assert done["state"] == "done"
+
+
+def test_a_film_on_postgres(longtake, small, postgres_url):
+    longtake.environment["LONGTAKE_DB_URL"] = postgres_url
+    longtake("render", "small.yaml")
+    (only,) = json.loads(longtake("status", "--json").stdout)["films"]
+    assert only["state"] == "done"
+    assert not (small.parent / ".longtake/ledger.sqlite").exists()
+    longtake("verify")
+    longtake("plan", "small.yaml", "--check")

@@ -8,12 +8,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from shots.spec import canonical
 from storage.rows import Take, TakeRow
 from storage.states import ProductionState
 
-from ..finish import film_identity
-from ..places import Places
+from ..drawing import save
+from ..finish import film_identity, sheets_identity
+from ..places import Places, file_digest
 from ..session import Session, look
 from . import Result, Row
 
@@ -102,11 +105,10 @@ def _fill(session: Session, folder: Path) -> None:
         out = session.places.films.absolute() / deliver.name
         out.parent.mkdir(exist_ok=True)
         out.write_bytes(b"stands for a film")
-        from ..verify import file_digest
-
         identity = canonical({"identity": film_identity(plan, takes, deliver)})
         path = session.places.recorded(out)
         ledger.record_film(production, path, file_digest(out), plan.frames, plan.fps, identity, "{}")
     for name in ("contact", "seams"):
-        (session.places.films / f"{plan.film}.{name}.png").write_bytes(b"stands for a sheet")
+        sheet = session.places.films / f"{plan.film}.{name}.png"
+        save(Image.new("RGB", (1, 1)), sheet, sheets_identity(plan, takes))
     ledger.end_production(production, ProductionState.DONE)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.director.studio import Studio
 
 HEAD = {"schema": "longtake.storyboard.v1", "film": {"id": "f", "fps": 8, "size": [64, 64], "seed": 3}}
 
@@ -48,3 +51,13 @@ def sound(tmp_path: Path) -> Path:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(bytes(1600))
     return path
+
+
+@pytest.fixture
+def film_studio(tmp_path: Path) -> Iterator[Studio]:
+    """A film at a real ledger and store, without a model."""
+    from tests.director.studio import Studio
+
+    studio = Studio(tmp_path)
+    yield studio
+    studio.ledger.close()

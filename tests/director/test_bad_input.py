@@ -214,7 +214,7 @@ FIELDS = [
      "recipe.guidance.scale: out of range for cfg_plus_plus (given: 3.0); allowed: 0 to 1"),
     ("seconds: 1", "seconds: 1\n    clip_frames: 33", "film.yaml:7:18: shot 'a', clip_frames: pocket cannot make "
      "clips of this many frames (given: 33); allowed: 1 to 32 frames"),
-    ("seconds: 1", "seconds: 1\n    recipe: {chain: {overlap: 16}}", "film.yaml:7:31: shot 'a', "
+    ("seconds: 1", "seconds: 1\n    clip_frames: 16\n    recipe: {chain: {overlap: 16}}", "film.yaml:8:31: shot 'a', "
      "recipe.chain.overlap: the chain's overlap 16 leaves no new frames in clips of 16; allowed: 0 to 15 with "
      "order forward"),
     ("seconds: 1", "seconds: 1\n    title: {text: x, colour: blak}", "film.yaml:7:30: shot 'a', title.colour: not a "
@@ -275,12 +275,24 @@ def test_paths_stay_below_the_storyboards_folder(write: Any, shot_of: Any) -> No
     assert all("the storyboard's folder" in p.what for p in problems)
 
 
-def test_a_link_inside_the_folder_may_lead_anywhere(write: Any, sound: Path, tmp_path: Path, shot_of: Any) -> None:
+def test_a_link_that_leads_out_of_the_folder(write: Any, sound: Path, tmp_path: Path, shot_of: Any) -> None:
+    """A storyboard from somebody else, with a link in its folder, reads nothing that lies beside the folder."""
     project = tmp_path / "project"
     project.mkdir()
     (project / "bed.wav").symlink_to(sound)
-    path = write(name="project/film.yaml", bed="bed.wav")
-    assert load(path)[0].bed is not None
+    (project / "sounds").symlink_to(sound.parent)
+    (project / "round.wav").symlink_to(project / "round.wav")
+    shots = [shot_of("a", audio=[{"file": "sounds/harbour.wav"}, {"file": "round.wav"}])]
+    path = write(name="project/film.yaml", bed="bed.wav", shots=shots)
+    told = [p.what for p in refused(path).problems]
+    assert sum(what == f"a link leads out of the storyboard's folder, to {sound}" for what in told) == 2
+    assert len(told) == 3
+    (project / "bed.wav").unlink()
+    (project / "real.wav").write_bytes(sound.read_bytes())
+    (project / "bed.wav").symlink_to("real.wav")
+    assert load(write(name="project/film.yaml", bed="bed.wav", shots=[shot_of("a")]))[0].bed is not None
+    (tmp_path / "elsewhere").symlink_to(project)
+    assert load(tmp_path / "elsewhere/film.yaml")[0].bed is not None  # the folder itself may be reached by a link
 
 
 def test_a_prompt_of_a_hundred_thousand_characters(write: Any, shot_of: Any) -> None:

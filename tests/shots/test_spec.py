@@ -104,7 +104,7 @@ def test_golden_key() -> None:
     assert SPEC.key == GOLDEN
 
 
-GOLDEN = "21e5cc237b656bed111bc40228108bf18d2a43d58b431029700006fb3266b6ef"
+GOLDEN = "fc1553649116c3b33ae3cb3066261f8120421206762d1586fcce596b78c2e543"
 
 
 @pytest.mark.parametrize(

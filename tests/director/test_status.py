@@ -1,0 +1,91 @@
+"""What status says is going on, what holds a film, and the command it gives to go on."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from director.errors import UsageError
+from director.places import Places, places
+from director.session import Session
+from director.status import show_status, status_of
+from tests.director.conftest import shot
+from tests.director.studio import Studio
+
+A, B = shot("a", frames=8), shot("b", frames=8, prompt="a yellow moon")
+
+
+@pytest.fixture(autouse=True)
+def no_places_of_the_machine(monkeypatch, tmp_path: Path) -> None:
+    for name in ("LONGTAKE_DIR", "LONGTAKE_FILMS", "LONGTAKE_DB_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def of(studio: Studio) -> dict:
+    (film,) = status_of(studio.session, [])["films"]
+    return film
+
+
+def held(film: dict) -> dict[str, str | None]:
+    return {shot["shot"]: shot["held"] for shot in film["shots"]}
+
+
+def test_only_holds_of_clips_that_are_still_wanted_are_shown(film_studio: Studio) -> None:
+    plan = film_studio.plan(A, B)
+    film_studio.begin(plan)
+    film_studio.ledger.hold("f", "a", plan.clips[0].key, "BadFootage: nan", "d")
+    film_studio.ledger.hold("f", "b", "0" * 64, "of another version of the storyboard", "d")
+    film = of(film_studio)
+    assert held(film) == {"a": "BadFootage: nan", "b": None}
+    assert "--retry-held" in film["next"]
+    film_studio.render(plan)  # mended in another way: the hold is still there, and holds nothing
+    film = of(film_studio)
+    assert held(film) == {"a": None, "b": None}
+    assert (film["state"], film["next"]) == ("done", "")
+
+
+def test_the_command_to_go_on_can_be_pasted(film_studio: Studio) -> None:
+    plan = film_studio.plan(A, name="my film's board.json")
+    film_studio.begin(plan)
+    words = shlex.split(of(film_studio)["next"])
+    assert words == [
+        "longtake", "render", str(plan.storyboard),
+        "--data", str(film_studio.places.data),
+    ]  # fmt: skip
+
+
+def test_usual_places_need_no_options() -> None:
+    assert places().options() == ""
+    assert places(films=Path("films").absolute()).options() == ""
+    assert places(Path("a b"), Path("out")).options() == " --data 'a b' --films out"
+
+
+def test_the_folder_of_the_last_film_is_named(film_studio: Studio) -> None:
+    where = Places(film_studio.places.data, film_studio.folder / "elsewhere")
+    film_studio.places = where
+    film_studio.render(film_studio.plan(A))
+    film_studio.begin(film_studio.plan(B))
+    session = Session(Places(where.data, Path("films")), film_studio.ledger, film_studio.files)
+    (film,) = status_of(session, [])["films"]
+    assert shlex.split(film["next"])[-2:] == ["--films", str(where.films)]
+
+
+def test_a_password_is_never_shown() -> None:
+    db = "postgresql://someone:sesame@127.0.0.1:1/longtake"
+    where = places(db=db)
+    assert "sesame" not in where.options() + where.reminder + where.ledger_shown
+    assert "--db" not in where.options()
+    assert "LONGTAKE_DB_URL" in where.reminder
+    with pytest.raises(UsageError, match=r"127\.0\.0\.1") as told:
+        status_of(Session(where, None, None), ["harbour"])
+    assert "sesame" not in str(told.value)
+    open_to_all = places(db="postgresql://someone@db/longtake")
+    assert open_to_all.options() == " --db postgresql://someone@db/longtake"
+    assert open_to_all.reminder == ""
+
+
+def test_brackets_in_a_title_are_shown_as_they_are(film_studio: Studio, capsys) -> None:
+    film_studio.begin(film_studio.plan(A, film={"title": "Small [/b] [red] :smile: x"}))
+    show_status(status_of(film_studio.session, []))
+    assert "Small [/b] [red] :smile: x" in capsys.readouterr().out
