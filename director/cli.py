@@ -140,7 +140,7 @@ def render(
         _print_json(render_json(results))
     else:
         show_results(results)
-    raise typer.Exit(max((how.exit_code(result) for result in results), default=0))
+    raise typer.Exit(how.exit_code(results))
 
 
 @app.command()

@@ -39,7 +39,7 @@ class FilmResult:
     """How one film ended. `files` are the finished films; empty when clips are missing."""
 
     plan: Plan
-    state: Literal["done", "partial", "failed", "interrupted"]
+    state: Literal["done", "partial", "failed"]
     rendered: int
     cached: int
     files: list[str] = field(default_factory=list)

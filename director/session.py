@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 PLACES_TO_RUN = ("local", "ray")
 DISPLAYS = ("auto", "live", "plain", "none")
-EXITS = {"done": 0, "partial": 3, "failed": 1, "interrupted": 75}
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+EXITS = {"partial": 3, "failed": 1}
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,17 @@ class Rendering:
     progress: str = "auto"
 
     def check(self) -> None:
-        """Raises UsageError for a place or display that does not exist."""
+        """Raises UsageError for a place, display or device that does not exist."""
         for name, value, known in (("--on", self.on, PLACES_TO_RUN), ("--progress", self.progress, DISPLAYS)):
             if value not in known:
                 raise UsageError(f"{name} {value!r} is not known; choose one of: {', '.join(known)}")
+        if not DEVICES.fullmatch(self.device):
+            raise UsageError(f"--device {self.device!r} is not known; choose auto, cpu, mps, cuda, or cuda:1 ...")
 
-    def exit_code(self, result: FilmResult) -> int:
-        """Exit code of a film that ended so."""
-        return EXITS[result.state]
+    @staticmethod
+    def exit_code(results: Sequence[FilmResult]) -> int:
+        """1 when a film failed, else 3 when one lacks shots, else 0."""
+        return min((EXITS[result.state] for result in results if result.state != "done"), default=0)
 
     def executor(self, files: Path) -> Executor:
         """Start the cameras. Imports ray only when it is asked for."""
