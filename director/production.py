@@ -74,6 +74,7 @@ class Production:
             FilmBusy: another production is rendering one of them.
             Stopped: a signal came; the ledger says what is finished.
         """
+        self._survey = survey
         try:
             for plan in plans:
                 self._begin(plan, survey, retry_held)
@@ -89,29 +90,29 @@ class Production:
             self._heart.stop()
             self._close()
 
-    # ---- beginning ----------------------------------------------------------------------------------
-
     def _begin(self, plan: Plan, survey: Callable[[Plan], Survey], retry_held: bool) -> None:
         film = FilmUnderWay(plan, self._ledger.claim_film(plan.film))
         self._films[plan.film] = film
         if retry_held:
             self._ledger.release_holds(plan.film)
         found = survey(plan)
-        film.production = self._ledger.start_production(
-            plan.film,
-            plan.title,
-            str(plan.storyboard),
-            plan.storyboard_digest,
-            canonical(plan.to_dict()),
-            found.slate_rows(),
-            film.lease,
-        )
+        last = self._ledger.film(plan.film) if found.as_before and not found.missing else None
+        if last and (last.last.storyboard_digest, last.last.state) == (plan.storyboard_digest, ProductionState.DONE):
+            film.production, film.recorded = last.last.id, True  # nothing new to write down
+        else:
+            self._record(film, found)
         for key, what in found.damaged.items():
             self._ledger.drop_take(key, what)
         self._takes |= found.takes
         film.missing = {clip.key for clip in found.missing}
         film.cached = sum(clip.key not in film.missing for clip in plan.clips)
         self._show.film_begins(plan, len(film.missing), film.cached)
+
+    def _record(self, film: FilmUnderWay, found: Survey) -> None:
+        plan, rows = film.plan, found.slate_rows()
+        where, digest, text = str(plan.storyboard), plan.storyboard_digest, canonical(plan.to_dict())
+        film.production = self._ledger.start_production(plan.film, plan.title, where, digest, text, rows, film.lease)
+        film.recorded = False
 
     def _queue(self) -> None:
         """Put all missing runs that are not under way yet into the queue; those of held chains are given up."""
@@ -125,8 +126,6 @@ class Production:
             else:
                 self._waiting.append(shooting)
                 self._show.job_waits(segment)
-
-    # ---- the loop -----------------------------------------------------------------------------------
 
     def _loop(self) -> None:
         while True:
@@ -220,6 +219,8 @@ class Production:
         for other in self._films.values():
             if other.result is None:
                 other.missing |= {clip.key for clip in other.plan.clips} & keys
+                if other.missing and other.recorded:
+                    self._record(other, self._survey(other.plan))
         self._queue()
         return True
 
@@ -254,8 +255,6 @@ class Production:
                 if keys & film.missing & {clip.key for clip in shot.clips}:
                     film.lost.setdefault(shot.id, why)
 
-    # ---- the end ------------------------------------------------------------------------------------
-
     def _cut_ready(self) -> None:
         """Start cuts whose clips are all there, and end films whose cut is done: each as early as can be."""
         for film in self._films.values():
@@ -287,7 +286,8 @@ class Production:
         film.result = FilmResult(film.plan, state, film.rendered, film.cached, files, message, seconds)
         if state == "done" and self._ledger.holds(film.plan.film):
             self._ledger.release_holds(film.plan.film)
-        self._ledger.end_production(film.production, ProductionState(state), message)
+        if not film.recorded:
+            self._ledger.end_production(film.production, ProductionState(state), message)
         self._release(film)
         self._show.film_ends(film.result)
         return film.result
@@ -323,7 +323,7 @@ class Production:
         for shooting in self._shooting.values():
             self._told(partial(self._interrupt, shooting))
         for film in self._films.values():
-            if film.result is None and film.production:
+            if film.result is None and film.production and not film.recorded:
                 self._told(partial(self._ledger.end_production, film.production, ProductionState.INTERRUPTED))
 
     def _told(self, call: Callable[[], object]) -> None:

@@ -36,7 +36,8 @@ class Survey:
 
     takes: the accepted takes whose files are there, by key. damaged: key -> what is wrong with the files of a
     take that the ledger still holds; drop those before rendering. seconds, bytes: estimates for what is missing,
-    from measurements on this machine, None when there are none.
+    from measurements on this machine, None when there are none. as_before: the last production of the film had the
+    same clips in the same places.
     """
 
     plan: Plan
@@ -45,6 +46,7 @@ class Survey:
     damaged: dict[str, str]
     seconds: float | None
     bytes: int | None
+    as_before: bool = False
 
     @property
     def missing(self) -> tuple[PlannedClip, ...]:
@@ -81,7 +83,10 @@ def survey(plan: Plan, ledger: Ledger | None, files: Files | None, device: str |
     reasons = _Reasons(plan, ledger, usable, damaged, missing)
     clips = tuple(reasons.clip(clip) for clip in plan.clips)
     seconds, size = _estimate({c.clip.key: c.clip for c in clips if c.state == "render"}.values(), ledger, device)
-    return Survey(plan, clips, usable, damaged, seconds, size)
+    here = {(clip.slate.shot, clip.slate.clip): clip.key for clip in plan.clips}
+    return Survey(
+        plan, clips, usable, damaged, seconds, size, here == {place: key for place, (key, _) in reasons.before.items()}
+    )
 
 
 def _lost(take: Take, files: Files | None) -> str | None:

@@ -31,11 +31,15 @@ MOST_MENDS = 5
 
 @dataclass
 class FilmUnderWay:
-    """One film. `missing`: keys that have no take yet. `lost`: shot -> why its clips will not come."""
+    """One film. `missing`: keys that have no take yet. `lost`: shot -> why its clips will not come.
+
+    recorded: the ledger has this very production, whole and done, from before.
+    """
 
     plan: Plan
     lease: Lease
     production: int = 0
+    recorded: bool = False
     missing: set[str] = field(default_factory=set)
     cached: int = 0
     rendered: int = 0

@@ -94,7 +94,7 @@ def _fill(session: Session, folder: Path) -> None:
     file = files.put_bytes(b"stands for a take", ".mkv")
     survey = session.survey(plan)
     production = ledger.start_production(
-        plan.film, plan.title, "large.yaml", "", canonical(plan.to_dict()), survey.slate_rows()
+        plan.film, plan.title, "large.yaml", plan.storyboard_digest, canonical(plan.to_dict()), survey.slate_rows()
     )
     takes: dict[str, Take] = {}
     for clip in plan.clips:
