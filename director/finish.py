@@ -127,10 +127,9 @@ class Finish:
         return latest
 
     def damaged(self, plan: Plan, takes: Mapping[str, Take]) -> list[str]:
-        """File ids of all takes of the film that are gone or altered; reads every one of them."""
-        return [
-            take.video for clip in plan.clips if (take := takes.get(clip.key)) and not self._files.verify(take.video)
-        ]
+        """File ids of what the film's takes lack: videos and tails that are gone or altered. Reads every one."""
+        wanted = [file for clip in plan.clips if (take := takes.get(clip.key)) for file in (take.video, take.tail)]
+        return [file for file in dict.fromkeys(wanted) if file is not None and not self._files.verify(file)]
 
     def _film_path(self, deliver: Deliver) -> Path:
         from .edit import film_path

@@ -230,9 +230,11 @@ class Production:
         for number in shooting.attempts.values():
             digest = self._ledger.fail_attempt(number, failure.error, failure.message, failure.trace, failure.log_tail)
         shooting.attempts = {}
-        if failure.file and self._mend(self._films[segment.film], [failure.file]):  # the tail it starts from
-            self._show.job_failed(segment, failure, 1, False)
-            return
+        if failure.file:  # the tail it starts from; one damaged file seldom comes alone
+            film = self._films[segment.film]
+            if self._mend(film, list({failure.file, *self._cut.damaged(film.plan, self._takes)})):
+                self._show.job_failed(segment, failure, 1, False)
+                return
         shooting.failures += 1
         first = next(key for key in segment.keys if key not in self._takes)
         past = self._ledger.failures([first]).get(first, [])  # of earlier runs, too

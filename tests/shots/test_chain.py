@@ -136,7 +136,7 @@ def test_published_copy_counts() -> None:
     """T=50, M=4, beta=.4: 20, 15, 10, 5."""
     assert [VidRD(4, 4.0, 0.4, "staged").copies(j, 50) for j in range(5)] == [20, 15, 10, 5, 0]
     assert [VidRD(4, 4.0, 0.4, "constant").copies(j, 50) for j in range(5)] == [20, 20, 20, 20, 0]
-    assert [VidRD(3, 4.0, 1.0).copies(j, 7) for j in range(3)] == [7, 5, 3]
+    assert [VidRD(3, 4.0, 1.0, "staged").copies(j, 7) for j in range(3)] == [7, 5, 3]
 
 
 @pytest.mark.parametrize("order", ["reverse", "forward"])
