@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -30,10 +31,18 @@ def undisturbed(tmp_path_factory):
 def test_kill_9_at_a_random_moment_then_render_again(round, undisturbed, longtake: Longtake, small: Path):
     frames, seconds = undisturbed
     moment = random.Random(f"crash {round}").uniform(0.3, 1.0) * seconds  # before that it is only importing
-    process = longtake.start(*RENDER, start_new_session=True)
-    time.sleep(moment)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    killed = False
+    while not killed:
+        process = longtake.start(*RENDER, start_new_session=True)
+        time.sleep(moment)
+        killed = process.poll() is None  # on a quicker day it may be done already: begin again, kill sooner
+        if killed:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            shutil.rmtree(small.parent / ".longtake")
+            shutil.rmtree(small.parent / "films")
+        process.communicate()
+        moment *= 0.8
     longtake("status", "--json")
     longtake(*RENDER)
     assert decoded(small.parent / "films/small.mp4") == frames
