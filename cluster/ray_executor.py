@@ -57,7 +57,8 @@ def _check_version(worker: Worker) -> None:
 
 def _unreachable(what: str, error: Exception) -> ClusterUnreachable:
     return ClusterUnreachable(
-        f"{what}: {error}. Check RAY_ADDRESS, start a cluster with `ray start --head`, or use `--on local`."
+        f"{what}: {error}. Check RAY_ADDRESS (and RAY_AUTH_MODE=token, when the cluster asks for a token), "
+        "start a cluster with `ray start --head`, or use `--on local`."
     )
 
 

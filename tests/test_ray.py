@@ -1,8 +1,14 @@
 """`--on ray` from the command line: the same film, also when a camera is killed in the middle."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 from tests.commandline import Longtake, decoded
 
@@ -42,3 +48,35 @@ def test_no_cluster_at_the_address(longtake: Longtake, small):
     refused = longtake("render", "small.yaml", "--on", "ray", code=1)
     assert "127.0.0.1:1" in refused.stderr
     assert "--on local" in refused.stderr
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, environment: dict[str, str]):
+    """A real Ray head of its own process tree, on a free port; yields its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
+    command = [str(Path(sys.executable).parent / "ray"), "start", *options, "--disable-usage-stats"]
+    head = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and head.poll() is None:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
+    finally:
+        head.send_signal(signal.SIGTERM)
+        head.communicate(timeout=60)
+
+
+def test_a_cluster_that_runs_already(longtake: Longtake, small, tmp_path):
+    longtake.environment["RAY_AUTH_MODE"] = "token"
+    with cluster(tmp_path, longtake.environment) as address:
+        time.sleep(3)  # the raylet joins after the head's port is open
+        longtake.environment["RAY_ADDRESS"] = address
+        done = longtake("render", "small.yaml", "--on", "ray", "--progress", "plain")
+    assert "rendering on camera-1" in done.stderr
+    assert decoded(tmp_path / "films/small.mp4")
