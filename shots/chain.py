@@ -11,7 +11,7 @@ step i after its own copies. Where frame j of clip k looks in clip k-1:
 
 A clip's state entering step i needs its own last state and the previous clip's state at the same step, nothing
 later: clips can be denoised together, copies in ascending clip order, and the result is the sequential one
-(METHODS 4.4). For M > N/2 a source may itself have been copied in this step, so the order is not optional.
+(docs/chaining.md). For M > N/2 a source may itself have been copied in this step, so the order is not optional.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a network's output means. The only place that knows of prediction types (METHODS section 0)."""
+"""What a network's output means. The only place that knows of prediction types."""
 
 from __future__ import annotations
 

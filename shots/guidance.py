@@ -1,6 +1,6 @@
 """Guidance: takes the evaluation of branches, returns a denoise. Mixing is done in x0 and eps alike.
 
-All weights of a mix sum to one, so mixing x0 and eps is mixing the networks' outputs (METHODS section 0).
+All weights of a mix sum to one, so mixing x0 and eps is mixing the networks' outputs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Clip specs in, footage out: the one place where methods are put in order.
 
-Order of a step (METHODS section 7): VidRD's copies, guidance around the network, the sampler's line. The first
+Order of a step: VidRD's copies, guidance around the network, the sampler's line. The first
 noise is the prior's, then the chain's.
 """
 

@@ -1,4 +1,4 @@
-"""VidRD: what METHODS 4 and 6 say must hold, against a plain implementation of the paper's recursion written here."""
+"""VidRD: what must hold, against a plain implementation of the paper's recursion written here."""
 
 import itertools
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def lockstep(specs: list[ClipSpec], tail: Tail | None = None) -> tuple[torch.Ten
 
 
 def by_the_paper(specs: list[ClipSpec]) -> torch.Tensor:
-    """One clip after another, every state of the previous clip stored, frame by frame: METHODS 4.1 and 4.4."""
+    """One clip after another, every state of the previous clip stored, frame by frame, as published."""
     chain, n, steps = specs[0].recipe.chain, specs[0].frames, specs[0].sampler.steps
     m, levels = chain.overlap, levels_for(steps)
     source = {j: n - 1 - j if chain.order == "reverse" else n - m + j for j in range(m)}
