@@ -109,7 +109,7 @@ def test_cfg_is_the_mix_of_predictions() -> None:
 
 @pytest.mark.parametrize("scale", [0.3, 0.6, 1.0])
 def test_cfg_plus_plus_is_cfg_with_a_scale_that_changes_with_the_step(scale: float) -> None:
-    """w_t = scale r / (r - sigma'), r = alpha' sigma / alpha. VideoGuide (arXiv 2410.04364) and CFG++ (arXiv 2406.08070)."""
+    """w_t = scale r / (r - sigma'), r = alpha' sigma / alpha (from arXiv 2406.08070)."""
     levels = grid(12, zero_snr=False)
     branches = Branches(gaussian(1.0, 0.3), gaussian(-1.0, 0.9))
 
