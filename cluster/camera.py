@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -12,20 +11,24 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shots.errors import Interrupted, ShotsError
-from shots.spec import ClipSpec, ModelRef
+from shots.spec import Anchor, ModelRef
 from storage.errors import FileDamaged, FileMissing, StorageError
-from storage.files import Files
+from storage.remote import open_files
 from storage.rows import TakeRow
 
-from .environment import code_version, environment
+from .bookmark import EVERY, Bookmark
+from .environment import LIBRARIES, code_version, environment
+from .heritage import Heritage
 from .job import ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Loading, Started, Stepped, Worker
+from .secrets import hidden
 
 if TYPE_CHECKING:
-    from shots.shoot import Footage, Model
+    from shots.shoot import Checkpoint, Footage, LastPicture, Model, Tail
 
 log = logging.getLogger("longtake.camera")
 LOG_LINES = 40
@@ -34,23 +37,30 @@ LOG_LINES = 40
 class Camera:
     """Holds one model warm and renders jobs with it, one at a time.
 
-    files: root folder of the content-addressed store, shared by all cameras and the producer.
+    files: folder or URL of the content-addressed store, shared by all cameras and the producer.
     device: `auto`, `cpu`, `cuda`, `cuda:1` ... threads: samples evaluated at the same time on a CPU.
+    checkpoint_every: seconds of sampling between checkpoints; 0 keeps none.
     """
 
     def __init__(
-        self, files: str | Path, name: str = "camera", device: str = "auto", threads: int | None = None
+        self,
+        files: str | Path,
+        name: str = "camera",
+        device: str = "auto",
+        threads: int | None = None,
+        checkpoint_every: float = EVERY,
     ) -> None:
-        self._files = Files(Path(files))
+        self._files = open_files(files)
         self._name = name
         self._device = device
         self._threads = threads
-        self._model: tuple[ModelRef, Model] | None = None
+        self._every = checkpoint_every
+        self._models: dict[ModelRef, Model] = {}
         self._desk = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-desk")  # encodes while the network goes on
 
     def worker(self) -> Worker:
         """Who this camera is, for the ledger."""
-        device = str(self._model[1].device) if self._model else self._device
+        device = next((str(model.device) for model in self._models.values()), self._device)
         return Worker(self._name, socket.gethostname(), os.getpid(), device, code_version(), environment())
 
     def shoot(self, job: Job, emit: Callable[[Event], None], stop: Callable[[], bool]) -> None:
@@ -67,62 +77,95 @@ class Camera:
     def close(self) -> None:
         """Let go of the model and the desk."""
         self._desk.shutdown(wait=False, cancel_futures=True)
-        if self._model:
-            self._model[1].close()
-            self._model = None
+        for model in self._models.values():
+            model.close()
+        self._models.clear()
         self._files.close()
 
     def _shoot(self, job: Job, emit: Callable[[Event], None], stop: Callable[[], bool]) -> JobDone:
         began = time.perf_counter()
         emit(Started(job.id, self.worker()))
-        from shots.chain import Tail
         from shots.shoot import shoot
 
-        model = self._warm(job, emit)
-        worker = self.worker()  # only now it knows the device
+        models = self._warm(job, emit)
+        worker = self._at_work(models[job.specs[0].model])
         emit(Stepped(job.id, 0, job.specs[0].sampler.steps))
-        tail = Tail.from_bytes(self._files.open_verified(job.tail).read_bytes()) if job.tail else None
+        bookmark = Bookmark(self._files.root, job.keys, _maker(worker), self._every)
+        start = bookmark.find()
+
+        def on_state(step: int, make: Callable[[], Checkpoint]) -> None:
+            if bookmark.due(step == job.specs[0].sampler.steps) or stop():
+                bookmark.keep(make)
 
         def on_step(step: int, steps: int) -> None:
             emit(Stepped(job.id, step, steps))
             if stop():
                 raise Interrupted
 
+        heritage = Heritage(job, models)
         filed: deque[Future[ClipDone]] = deque()
         busy = 0.0
-        for index, footage in enumerate(shoot(job.specs, model, tail, on_step)):
+        footages = shoot(job.specs, models[job.specs[0].model], self._tail(job), on_step, models, start, on_state)
+        for index, footage in enumerate(footages):
             busy += footage.seconds["network"] + footage.seconds["vae"]
-            filed.append(self._desk.submit(self._file, job, index, footage, worker))
+            filed.append(self._desk.submit(self._file, heritage, index, footage, worker))
             while filed and filed[0].done():
                 emit(filed.popleft().result())
         while filed:
             emit(filed.popleft().result())
+        bookmark.close()
         return JobDone(job.id, busy, time.perf_counter() - began)
 
-    def _warm(self, job: Job, emit: Callable[[Event], None]) -> Model:
-        ref = job.specs[0].model
-        if self._model is None or self._model[0] != ref:
-            from shots.shoot import load
+    def _tail(self, job: Job) -> Tail | LastPicture | None:
+        """What the clip before the job's first one has left; stored without its name, which the job knows."""
+        if job.tail is None:
+            return None
+        from shots.shoot import LastPicture, Tail
 
-            emit(Loading(job.id, ref.id))
-            if self._model:
-                self._model[1].close()
-                self._model = None
-            try:
-                self._model = (ref, load(ref, device=self._device, threads=self._threads))
-            except Exception as error:
-                raise _NotLoaded from error
-        return self._model[1]
+        stored = self._files.open_verified(job.tail).read_bytes()
+        before = job.specs[0].previous or ""
+        if isinstance(job.specs[0].recipe.chain, Anchor):
+            return replace(LastPicture.from_bytes(stored), key=before)
+        return replace(Tail.from_bytes(stored), key=before)
 
-    def _file(self, job: Job, index: int, footage: Footage, worker: Worker) -> ClipDone:
+    def _warm(self, job: Job, emit: Callable[[Event], None]) -> dict[ModelRef, Model]:
+        """The models that the job needs; those that it does not need make room."""
+        from shots.shoot import load
+
+        needed = job.specs[0].models
+        for ref in [ref for ref in self._models if ref not in needed]:
+            self._models.pop(ref).close()
+        for ref in needed:
+            if ref not in self._models:
+                emit(Loading(job.id, ref.id))
+                try:
+                    self._models[ref] = load(ref, device=self._device, threads=self._threads)
+                except Exception as error:
+                    raise _NotLoaded from error
+        return self._models
+
+    def _at_work(self, model: Model) -> Worker:
+        """Who this camera is, now that it knows the device."""
+        worker = self.worker()
+        if model.device.type != "cuda":
+            return worker
+        import torch
+
+        name = torch.cuda.get_device_name(model.device)
+        return replace(worker, environment=worker.environment | {"device_name": name, "cuda": torch.version.cuda or ""})
+
+    def _file(self, heritage: Heritage, index: int, footage: Footage, worker: Worker) -> ClipDone:
         """Encode and store one clip: latents and tail first, since only they are dear."""
         from shots import frames
 
         latents = self._files.put_bytes(footage.latents_bytes(), ".safetensors")
-        tail = self._files.put_bytes(footage.tail.to_bytes(), ".safetensors") if footage.tail else None
+        # Without its name: equal tails are one file, which is how the director finds out that what follows can stay.
+        nameless = replace(footage.tail, key="") if footage.tail else None
+        tail = self._files.put_bytes(nameless.to_bytes(), ".safetensors") if nameless else None
         with self._files.scratch() as folder:
             path = folder / "take.mkv"
-            tags = {"longtake": json.dumps(_record(job, index, footage.spec, worker), sort_keys=True)}
+            digest = frames.frames_digest(footage.frames)
+            tags = {"longtake": heritage.record(index, footage, worker, latents, tail, digest)}
             frames.write_take(path, footage.frames, tags)
             size = path.stat().st_size
             video = self._files.put_file(path, ".mkv")
@@ -136,30 +179,21 @@ class Camera:
             frames=count,
             width=width,
             height=height,
-            frames_digest=frames.frames_digest(footage.frames),
+            frames_digest=digest,
             nfe=footage.nfe,
             seconds=footage.seconds,
             bytes=stored,
             code_version=worker.code_version,
-            environment=worker.environment | {"device": worker.device, "worker": worker.name},
+            environment=heritage.environment(worker),
             model_digest=footage.spec.model.digest,
         )
-        return ClipDone(job.id, index, row)
+        return ClipDone(heritage.job.id, index, row)
 
 
-def _record(job: Job, index: int, spec: ClipSpec, worker: Worker) -> dict[str, object]:
-    """The lineage that a take carries in its own file."""
-    return {
-        "kind": "longtake.take",
-        "version": 1,
-        "key": spec.key,
-        "slate": {"film": job.film, "shot": job.shot, "clip": job.first + index},
-        "spec": spec.to_dict(),
-        "tail": job.tail if index == 0 else None,
-        "code_version": worker.code_version,
-        "environment": worker.environment | {"device": worker.device},
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+def _maker(worker: Worker) -> str:
+    """Whose checkpoints may be gone on from: the same code with the same libraries, on the same kind of device."""
+    libraries = (f"{name} {worker.environment[name]}" for name in LIBRARIES)
+    return ", ".join([f"longtake {worker.code_version}", *libraries, f"on {worker.device.partition(':')[0]}"])
 
 
 class _NotLoaded(Exception):
@@ -174,7 +208,7 @@ def _failure(error: BaseException, lines: deque[str]) -> Failure:
     machine = loading or isinstance(error, StorageError | OSError | MemoryError)
     message = str(error) if ours or str(error) else repr(error)
     file = error.id if isinstance(error, FileDamaged | FileMissing) else None
-    return Failure(type(error).__name__, message, trace, "\n".join(lines), machine, file)
+    return Failure(type(error).__name__, hidden(message), hidden(trace), hidden("\n".join(lines)), machine, file)
 
 
 class _Tail(logging.Handler):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from .bookmark import EVERY
 from .camera import Camera
 from .job import Event, Job, JobStopped
 
@@ -35,8 +36,14 @@ class Executor(Protocol):
 class InProcess:
     """One camera in a thread of this process. The model is loaded at the first job and stays warm."""
 
-    def __init__(self, files: str | Path, device: str = "auto", threads: int | None = None) -> None:
-        self._camera = Camera(files, "local", device, threads)
+    def __init__(
+        self,
+        files: str | Path,
+        device: str = "auto",
+        threads: int | None = None,
+        checkpoint_every: float = EVERY,
+    ) -> None:
+        self._camera = Camera(files, "local", device, threads, checkpoint_every)
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._stop = threading.Event()

@@ -13,7 +13,7 @@ class Job:
     """A run of consecutive clips of one chain, denoised together in lockstep.
 
     `first` is the number of the first clip in its shot, counted from 1. `tail` is the stored tail of the clip
-    before it, None when the job begins the chain.
+    before it, None when the job begins the chain. `chain`: the clips that led to that tail, from the first on.
     """
 
     id: str
@@ -22,6 +22,7 @@ class Job:
     first: int
     specs: tuple[ClipSpec, ...]
     tail: str | None = None
+    chain: tuple[ClipSpec, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError
 
+from .bookmark import EVERY
 from .camera import Camera
 from .environment import code_version
 from .errors import ClusterMismatch, ClusterUnreachable, NoCamera
@@ -78,8 +79,8 @@ class _Seat:
 class RayCamera:
     """A `Camera` inside a Ray actor (two threads: one renders, one hears `stop`)."""
 
-    def __init__(self, files: str, name: str, device: str, threads: int) -> None:
-        self._camera = Camera(files, name, device, threads)
+    def __init__(self, files: str, name: str, device: str, threads: int, checkpoint_every: float) -> None:
+        self._camera = Camera(files, name, device, threads, checkpoint_every)
         self._stop = threading.Event()
 
     def worker(self) -> Worker:
@@ -106,6 +107,7 @@ class OnRay:
     """Camera actors on a Ray cluster: the one at `address`, or one started here and stopped at `close`.
 
     cameras: how many actors; by default one a GPU, or on a cluster without GPUs one a CPU core.
+    checkpoint_every: seconds, as for `Camera`.
 
     Raises:
         ClusterUnreachable: no Ray at the address.
@@ -113,8 +115,15 @@ class OnRay:
         ClusterMismatch: a worker's code version differs from the driver's.
     """
 
-    def __init__(self, files: str | Path, address: str | None = None, cameras: int | None = None) -> None:
-        self._files = str(Path(files).resolve())
+    def __init__(
+        self,
+        files: str | Path,
+        address: str | None = None,
+        cameras: int | None = None,
+        checkpoint_every: float = EVERY,
+    ) -> None:
+        self._every = checkpoint_every
+        self._files = str(files) if "://" in str(files) else str(Path(files).resolve())
         self._own = address is None
         self._connect(address)
         try:
@@ -266,7 +275,7 @@ class OnRay:
         resources = {"num_gpus": 1, "num_cpus": 1} if self._gpus else {"num_cpus": 1}
         actor = ray.remote(RayCamera).options(max_concurrency=2, max_restarts=0, **resources)
         device = "cuda" if self._gpus else "cpu"
-        return actor.remote(self._files, name, device, self._threads)
+        return actor.remote(self._files, name, device, self._threads, self._every)
 
     def _disconnect(self) -> None:
         if ray.is_initialized():

@@ -12,8 +12,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     GetJsonSchemaHandler,
-    PlainValidator,
-    WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -32,10 +30,9 @@ from .fields import (
     SecondsOrZero,
     Seed,
     Size,
-    refuse,
 )
+from .methods import Model, RecipeChoice, SamplerChoice
 from .part import Part, ShortPart
-from .presets import PRESETS
 
 SCHEMA = "longtake.storyboard.v1"
 
@@ -60,113 +57,14 @@ class Film(Part):
     )
 
 
-class Model(ShortPart):
-    """The video model: `pocket`, a folder in diffusers format, or a hub id found in the local cache."""
+class DraftChoice(Part):
+    """Cheap versions to choose from: a take is rendered so until it is picked."""
 
-    short = "id"
-    id: str = Field(
-        min_length=1,
-        max_length=500,
-        description="`pocket` (comes with longtake), a folder, or a hub id in the local cache.",
-        examples=["pocket", "models/my-model", "guoyww/animatediff-motion-adapter-v1-5-2"],
-    )
-    revision: str | None = Field(default=None, description="Commit of a hub model.", max_length=200)
-    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
-        default=None, description="Number format that the network computes in. Default: the model's own."
-    )
+    steps: int | None = Field(default=None, ge=1, le=1000, description="Denoising steps of a draft.", examples=[8])
+    size: Size | None = Field(default=None, description="Width and height of a draft in pixels.", examples=[[32, 32]])
 
 
-class SamplerChoice(ShortPart):
-    """How noise becomes a picture."""
-
-    short = "name"
-    name: Literal["ddim"] | None = Field(default=None, description="The sampler. Default: ddim.")
-    steps: int | None = Field(default=None, ge=1, le=1000, description="Denoising steps. Default: 25.", examples=[25])
-
-
-class GuidanceChoice(ShortPart):
-    """How strongly the prompt pulls."""
-
-    short = "kind"
-    kind: Literal["cfg", "cfg_plus_plus"] | None = Field(
-        default=None, description="cfg: classifier-free guidance. cfg_plus_plus: CFG++, scale from 0 to 1."
-    )
-    scale: float | None = Field(
-        default=None,
-        ge=0,
-        le=100,
-        allow_inf_nan=False,
-        description="Strength. cfg: 1 is none (half the cost), 3 to 10 usual. cfg_plus_plus: 0 to 1.",
-    )
-
-
-class PriorChoice(ShortPart):
-    """The noise that a clip begins with."""
-
-    short = "kind"
-    kind: Literal["iid", "pyoco"] | None = Field(
-        default=None, description="iid: independent in every frame. pyoco: correlated between frames (PYoCo)."
-    )
-    mode: Literal["mixed", "progressive"] | None = Field(default=None, description="pyoco: form of the correlation.")
-    alpha: float | None = Field(
-        default=None, ge=0, le=1000, allow_inf_nan=False, description="pyoco: strength of the correlation; 0 is none."
-    )
-
-
-class ChainChoice(ShortPart):
-    """How the clips of one shot hold together."""
-
-    short = "kind"
-    kind: Literal["none", "vidrd"] | None = Field(
-        default=None,
-        description="vidrd: a clip reuses the noise and first frames of the one before (VidRD). none: no bond.",
-    )
-    overlap: int | None = Field(
-        default=None, ge=0, le=1000, description="vidrd: frames shared with the clip before (M)."
-    )
-    alpha: float | None = Field(
-        default=None,
-        ge=0,
-        le=1000,
-        allow_inf_nan=False,
-        description="vidrd: how much of the old noise the new frames keep.",
-    )
-    beta: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="vidrd: share of the steps that hold the shared frames.",
-    )
-    schedule: Literal["staged", "constant"] | None = Field(
-        default=None, description="vidrd: staged frees the shared frames one after another; constant, all at once."
-    )
-    order: Literal["forward", "reverse"] | None = Field(
-        default=None,
-        description="vidrd: forward repeats the last frames in order and the cut drops them; "
-        "reverse starts from the mirrored tail and keeps all frames, as published.",
-    )
-
-
-def _preset(value: Any) -> str:
-    if isinstance(value, str) and value in PRESETS:
-        return value
-    raise refuse("no such recipe", ", ".join(PRESETS), tuple(PRESETS))
-
-
-PresetName = Annotated[str, PlainValidator(_preset), WithJsonSchema({"enum": list(PRESETS)})]
-
-
-class RecipeChoice(ShortPart):
-    """Settings of the methods: a preset, and what differs from it."""
-
-    short = "preset"
-    preset: PresetName | None = Field(
-        default=None, description="Name of a recipe to start from. Default: the film's recipe."
-    )
-    guidance: GuidanceChoice | None = None
-    prior: PriorChoice | None = None
-    chain: ChainChoice | None = None
+Takes = Annotated[int, Field(ge=1, le=64)]
 
 
 class Defaults(Part):
@@ -179,6 +77,8 @@ class Defaults(Part):
     clip_frames: Frames | None = Field(
         default=None, description="Frames denoised together. Default: the model's own.", examples=[8]
     )
+    takes: Takes = Field(default=1, description="Takes of every shot, each with a seed of its own, to choose from.")
+    draft: DraftChoice | None = Field(default=None, description="Takes are drafts with these settings until picked.")
 
 
 class Beat(Part):
@@ -284,6 +184,13 @@ class Shot(Part):
     sampler: SamplerChoice | None = None
     recipe: RecipeChoice | None = None
     clip_frames: Frames | None = Field(default=None, description="Frames denoised together, for this shot.")
+    takes: Takes | None = Field(default=None, description="Takes of this shot to choose from; replaces the film's.")
+    draft: DraftChoice | None = Field(default=None, description="Draft of this shot; replaces the film's.")
+    start_image: InsidePath | None = Field(
+        default=None,
+        description="Picture that the shot begins with (image-to-video models), below the storyboard's folder.",
+        examples=["stills/quay.png"],
+    )
     transition: TransitionChoice | None = Field(default=None, description="The way into this shot. Default: cut.")
     title: TitleCard | None = None
     audio: list[Audio] = Field(default=[], description="Sounds that play with this shot.", max_length=100)

@@ -6,15 +6,17 @@ found clips to render; 75 interrupted by SIGTERM, run again to go on; 130 Ctrl-C
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from . import cli_choices, cli_models, cli_records, cli_store
+from .options import AcceptStale, Data, Db, Failed, Films, From, Json, Shots, Stale, Storyboards, Until, print_json
 from .places import places
 from .stop import Stop
 
@@ -29,17 +31,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Storyboards = Annotated[list[str], typer.Argument(help="Storyboard files or globs.", metavar="STORYBOARD")]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder for ledger and files (LONGTAKE_DIR). Default: .longtake")
-]
-Films = Annotated[
-    Path | None, typer.Option("--films", help="Folder for finished films (LONGTAKE_FILMS). Default: films")
-]
-Db = Annotated[
-    str | None, typer.Option("--db", help="Database URL instead of SQLite in the data folder (LONGTAKE_DB_URL).")
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 _stop = Stop()
 
 
@@ -93,21 +84,31 @@ def plan(
     storyboards: Storyboards,
     as_json: Json = False,
     check: Annotated[bool, typer.Option("--check", help="Exit 4 when anything would be rendered.")] = False,
+    shot: Shots = None,
+    since: From = None,
+    until: Until = None,
+    failed: Failed = False,
+    stale: Stale = False,
+    accept_stale: AcceptStale = None,
     data: Data = None,
     db: Db = None,
 ) -> None:
     """Show what would be rendered, why, and at what cost. Renders nothing."""
     from .report import plan_json, show_plan
+    from .selectors import selection
     from .session import look
 
     with look(places(data, db=db)) as session:
-        surveys = [session.survey(plan) for plan in session.plans(storyboards)]
+        plans = session.plans(storyboards)
+        chosen = selection(shot or (), since, until, failed, stale).bound(plans)
+        accepted = selection(accept_stale).bound(plans) if accept_stale else None
+        surveys = [session.survey(plan, chosen, accepted) for plan in plans]
         if as_json:
-            _print_json(plan_json(surveys))
+            print_json(plan_json(surveys))
         else:
             for survey in surveys:
                 show_plan(survey)
-    if check and any(survey.missing for survey in surveys):
+    if check and any(survey.wanted for survey in surveys):
         raise typer.Exit(4)
 
 
@@ -123,24 +124,45 @@ def render(
     lockstep: Annotated[int, typer.Option("--lockstep", min=1, help="Clips denoised together at most.")] = 8,
     retry_held: Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")] = False,
     progress: Annotated[str, typer.Option("--progress", help="auto, live, plain or none.")] = "auto",
+    checkpoint_every: Annotated[
+        float,
+        typer.Option("--checkpoint-every", min=0, help="Seconds of sampling that a crash may cost; 0: a whole clip."),
+    ] = 30.0,
+    shot: Shots = None,
+    since: From = None,
+    until: Until = None,
+    failed: Failed = False,
+    stale: Stale = False,
+    accept_stale: AcceptStale = None,
     as_json: Json = False,
     data: Data = None,
     films: Films = None,
     db: Db = None,
 ) -> None:
-    """Render what is missing and cut the films. Stop it at any moment and run it again."""
+    """Render what is missing and cut the films. Stop it at any moment and run it again.
+
+    With a selection only those clips are rendered, and what they continue; a film is cut when it lacks nothing.
+    """
     from .report import render_json, show_results
+    from .selectors import selection
     from .session import Rendering, look
 
-    how = Rendering(on, cameras, device, threads, lockstep, retry_held, progress if not as_json else "none")
+    shown = progress if not as_json else "none"
+    how = Rendering(on, cameras, device, threads, lockstep, retry_held, shown, checkpoint_every)
     how.check()
     with look(places(data, films, db), create=True) as session:
-        results = session.render(storyboards, how, _stop)
+        chosen = selection(shot or (), since, until, failed, stale)
+        accepted = selection(accept_stale) if accept_stale else None
+        results = session.render(storyboards, how, _stop, selection=chosen, accept_stale=accepted)
     if as_json:
-        _print_json(render_json(results))
+        print_json(render_json(results))
     else:
         show_results(results)
     raise typer.Exit(how.exit_code(results))
+
+
+for _name, _command in cli_choices.COMMANDS.items():
+    app.command(_name)(_command)
 
 
 @app.command()
@@ -157,57 +179,35 @@ def status(
     with look(places(data, db=db)) as session:
         found = status_of(session, films or [])
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         show_status(found)
 
 
+_RECORDS: dict[str, Callable[..., None]] = {
+    command.__name__: command for command in (*cli_records.COMMANDS, *cli_models.COMMANDS)
+}
+for _name, _command in (_RECORDS | cli_store.COMMANDS).items():
+    app.command(_name)(_command)
+
+
 @app.command()
-def lineage(
-    what: Annotated[
-        str, typer.Argument(help="A film or clip file, a film id, FILM:SHOT/CLIP, or the start of a clip key.")
-    ],
+def doctor(
+    model: Annotated[
+        str | None, typer.Option("--model", help="Also whether this model fits into the memory here.")
+    ] = None,
     as_json: Json = False,
     data: Data = None,
     db: Db = None,
 ) -> None:
-    """Where a film or clip comes from: prompt, seed, model, recipe, code, host, time. Files speak for themselves."""
-    from .lineage import find, show_lineage
-    from .session import look
-
-    with look(places(data, db=db)) as session:
-        found = find(what, session)
-    if as_json:
-        _print_json(found)
-    else:
-        show_lineage(found)
-
-
-@app.command()
-def verify(as_json: Json = False, data: Data = None, db: Db = None) -> None:
-    """Check every stored file and finished film against its hash. What is damaged is rendered again at the next run."""
-    from .session import look
-    from .verify import show_verify, verify_all
-
-    with look(places(data, db=db)) as session:
-        found = verify_all(session)
-    if as_json:
-        _print_json(found)
-    else:
-        show_verify(found)
-    raise typer.Exit(0 if found["ok"] else 1)
-
-
-@app.command()
-def doctor(as_json: Json = False, data: Data = None, db: Db = None) -> None:
     """What this machine has: devices, memory, ffmpeg, database, Ray, models."""
     from .doctor import as_json as document
     from .doctor import examine
     from .report import show_findings
 
-    findings = examine(places(data, db=db))
+    findings = examine(places(data, db=db), model)
     if as_json:
-        _print_json(document(findings))
+        print_json(document(findings))
     else:
         show_findings(findings)
     raise typer.Exit(1 if any(f.state == "bad" for f in findings) else 0)
@@ -226,9 +226,18 @@ def bench(
 
     tables = run(which or [], quick)
     if as_json:
-        _print_json(tables)
+        print_json(tables)
     else:
         show(tables)
+
+
+class _Discreet(logging.Formatter):
+    """Log lines and traces without passwords and tokens."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from cluster.secrets import hidden
+
+        return hidden(super().format(record))
 
 
 def _log_to_stderr(verbose: bool) -> None:
@@ -240,12 +249,8 @@ def _log_to_stderr(verbose: bool) -> None:
 
     handler = logging.StreamHandler()
     form = "%(asctime)s %(name)s %(message)s" if verbose else "%(levelname)s %(message)s"
-    handler.setFormatter(logging.Formatter(form))
+    handler.setFormatter(_Discreet(form))
     handler.addFilter(wanted)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
     for noisy in ("matplotlib", "PIL", "asyncio", "alembic", "urllib3", "httpx", "filelock", "imageio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def _print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import typer
 
 from cluster.errors import ClusterError
+from cluster.secrets import hidden
 from shots.errors import ModelError, ShotsError
 from storage.errors import (
     FilmBusy,
@@ -74,5 +75,5 @@ def _system(error: OSError) -> str:
 
 
 def _say(text: str, code: int, prefix: str = "error: ") -> int:
-    sys.stderr.write(f"{prefix}{text}\n")
+    sys.stderr.write(f"{prefix}{hidden(text)}\n")
     return code

@@ -14,6 +14,7 @@ from .cutlist import (
     CutList,
     Element,
     Fade,
+    Mix,
     Part,
     Shown,
     Slide,
@@ -23,7 +24,7 @@ from .cutlist import (
     slice_strip,
 )
 from .errors import CutError
-from .planned import Plan, PlannedShot, Sound, Title
+from .planned import Plan, PlannedClip, PlannedShot, Sound, Title
 
 
 def film_frames(shots: Sequence[PlannedShot]) -> int:
@@ -159,13 +160,29 @@ def _strip(piece: _Piece, takes: Mapping[str, str]) -> Strip:
         raise CutError(
             f"shot {piece.shot.id} has no take of {len(missing)} clips, the first {missing[0]}: render them first"
         )
-    strip = tuple(Part(takes[clip.key], clip.first, clip.kept) for clip in piece.shot.clips)
+    strip = _blended(piece.shot.clips, takes)
     if length(strip) != piece.frames:
         raise CutError(
             f"shot {piece.shot.id} is planned for {piece.frames} frames and its clips keep {length(strip)}: "
             "the plan contradicts itself, which is a fault in longtake; please report it with the storyboard"
         )
     return strip
+
+
+def _blended(clips: Sequence[PlannedClip], takes: Mapping[str, str]) -> Strip:
+    """The clips' kept frames; where a clip is blended with the one before, that one's last frames are the mix."""
+    strip: list[Part | Slide | Mix] = []
+    for clip in clips:
+        take = takes[clip.key]
+        before = strip.pop() if clip.blended else None
+        if isinstance(before, Part):
+            left = before.frames - clip.blended
+            if left > 0:
+                strip.append(replace(before, frames=left))
+            out = replace(before, first=before.first + left, frames=clip.blended)
+            strip.append(Mix(out, Part(take, clip.first - clip.blended, clip.blended), 0, clip.blended))
+        strip.append(Part(take, clip.first, clip.kept))
+    return tuple(strip)
 
 
 def _elements(piece: _Piece, strip: Strip, before: _Piece, strip_before: Strip) -> Iterator[Element]:
@@ -193,6 +210,8 @@ def _middle(piece: _Piece, strip: Strip) -> Iterator[Element]:
     for part in slice_strip(strip, first + shown, end - first - shown):
         if isinstance(part, Part):
             yield Body(part.take, part.first, part.frames)
+        else:
+            yield Shown((part,))
 
 
 def _captions(piece: _Piece, first: int, frames: int) -> tuple[Caption, ...]:

@@ -39,7 +39,25 @@ class Slide:
     total: int
 
 
-Strip = tuple[Part | Slide, ...]
+@dataclass(frozen=True)
+class Mix:
+    """Pictures that two clips of a shot both show: `out` becomes `into`.
+
+    Its pictures are numbers `first` and on of `total`; picture k has share (k + 1) / (total + 1) of `into`.
+    """
+
+    out: Part
+    into: Part
+    first: int
+    total: int
+
+    @property
+    def frames(self) -> int:
+        """Length in film frames."""
+        return self.into.frames
+
+
+Strip = tuple[Part | Slide | Mix, ...]
 """Pictures one after another."""
 
 
@@ -160,14 +178,21 @@ def length(strip: Strip) -> int:
 
 def slice_strip(strip: Strip, first: int, frames: int) -> Strip:
     """Frames `first` to `first + frames - 1` of a strip."""
-    cut: list[Part | Slide] = []
+    cut: list[Part | Slide | Mix] = []
     for piece in strip:
         skipped = min(first, piece.frames)
         kept = min(frames, piece.frames - skipped)
         if kept > 0:
-            cut.append(replace(piece, first=piece.first + skipped, frames=kept))
+            cut.append(_slice(piece, skipped, kept))
         first, frames = first - skipped, frames - max(kept, 0)
     return tuple(cut)
+
+
+def _slice(piece: Part | Slide | Mix, skipped: int, kept: int) -> Part | Slide | Mix:
+    if isinstance(piece, Mix):
+        out, into = (replace(part, first=part.first + skipped, frames=kept) for part in (piece.out, piece.into))
+        return replace(piece, out=out, into=into, first=piece.first + skipped)
+    return replace(piece, first=piece.first + skipped, frames=kept)
 
 
 def takes_in(element: Element) -> Iterator[Body | Part]:
@@ -176,7 +201,11 @@ def takes_in(element: Element) -> Iterator[Body | Part]:
         yield element
         return
     strip = element.out + element.into if isinstance(element, Crossfade) else element.strip
-    yield from (piece for piece in strip if isinstance(piece, Part))
+    for piece in strip:
+        if isinstance(piece, Part):
+            yield piece
+        elif isinstance(piece, Mix):
+            yield from (piece.out, piece.into)
 
 
 def to_dict(cut: CutList) -> dict[str, Any]:
@@ -222,7 +251,9 @@ def _element(row: dict[str, Any]) -> Element:
     return kinds[row["kind"]](**values | _colours(values))
 
 
-def _piece(row: dict[str, Any]) -> Part | Slide:
+def _piece(row: dict[str, Any]) -> Part | Slide | Mix:
+    if "into" in row:
+        return Mix(Part(**row["out"]), Part(**row["into"]), row["first"], row["total"])
     return Part(**row) if "take" in row else Slide(**row | _colours(row))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
 import subprocess
@@ -30,8 +32,11 @@ class Finding:
     says: str
 
 
-def examine(places: Places) -> list[Finding]:
-    """Everything worth knowing before a render, in a few seconds. Imports torch, for the devices."""
+def examine(places: Places, model: str | None = None) -> list[Finding]:
+    """Everything worth knowing before a render, in a few seconds. Imports torch, for the devices.
+
+    model: also whether this model fits into the memory here.
+    """
     checks: list[tuple[str, Callable[[], tuple[State, str]]]] = [
         ("longtake", _longtake),
         ("python", lambda: ("ok", f"{sys.version.split()[0]} at {sys.executable}")),
@@ -47,6 +52,8 @@ def examine(places: Places) -> list[Finding]:
         ("pocket model", _pocket),
         ("model cache", _model_cache),
     ]
+    if model is not None:
+        checks.append((f"model {model}", lambda: fits(model)))
     return [_look(what, check) for what, check in checks]
 
 
@@ -145,6 +152,37 @@ def _pocket() -> tuple[State, str]:
     except ShotsError as error:
         return "bad", str(error)
     return "ok", f"{card.digest[:19]}, up to {card.frames_max} frames a clip"
+
+
+def fits(model: str) -> tuple[State, str]:
+    """Do a model's weights fit into the memory that renders would use, and in which number format?"""
+    import torch
+
+    from shots.models import describe
+
+    card = describe(model)
+    numbers = sum(parameters(path) for path in card.path.glob("*/*.safetensors"))
+    if torch.cuda.is_available():
+        free, where = torch.cuda.mem_get_info()[0], torch.cuda.get_device_name()
+    else:
+        free, where = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"), "the processor's memory"
+    sizes = {dtype: numbers * width for dtype, width in (("float32", 4), ("bfloat16", 2))}
+    # A rule of thumb: pictures between the layers need room, too.
+    fitting = [dtype for dtype, size in sizes.items() if size * 1.3 < free]
+    told = ", ".join(f"{size / 2**30:.2f} GiB in {dtype}" for dtype, size in sizes.items())
+    says = f"{card.family}, {numbers / 1e6:.0f} million weights: {told}; {free / 2**30:.1f} GiB unused in {where}"
+    if not fitting:
+        return "bad", f"{says}. It does not fit: use a larger device or a smaller model"
+    if "float32" not in fitting:
+        return "note", f"{says}. It fits with `model: {{id: {model}, dtype: bfloat16}}`"
+    return "ok", f"{says}. It fits"
+
+
+def parameters(path: Path) -> int:
+    """Numbers in a safetensors file, from its header alone."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
 
 
 def _model_cache() -> tuple[State, str]:

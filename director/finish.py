@@ -151,10 +151,10 @@ class Finish:
         from .edit import assemble, print_spec
 
         out = self._film_path(deliver)
-        record = film_record(plan, takes, code_version(), digests(sounds))
+        record = film_record(plan, takes, code_version(), digests(sounds), self._ledger)
         prints = Prints(self._ledger, self._files, cut.takes, print_spec(plan.fps, deliver).key)
         film = assemble(cut, self._files, prints, deliver, out, {TAG: canonical(record)}, plan.base)
-        _write_sidecar(out, record, film.digest)
+        write_sidecar(out, record, film.digest)
         facts = {"identity": identity, "deliver": asdict(deliver), "cut": to_dict(cut), "sounds": sounds}
         self._ledger.record_film(
             production,
@@ -219,10 +219,11 @@ def _mend_sidecar(plan: Plan, out: Path, film: FilmVersion) -> None:
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or (found.get("sha256"), found.get("title")) != (film.file_digest, plan.title):
-        _write_sidecar(out, json.loads(film.lineage_json) | {"title": plan.title}, film.file_digest)
+        write_sidecar(out, json.loads(film.lineage_json) | {"title": plan.title}, film.file_digest)
 
 
-def _write_sidecar(out: Path, record: dict[str, Any], sha256: str) -> None:
+def write_sidecar(out: Path, record: dict[str, Any], sha256: str) -> None:
+    """Put the lineage beside a film, with the film's digest."""
     path = sidecar_of(out)
     part = path.with_name(f".{path.name}.part")
     part.write_text(json.dumps(record | {"file": out.name, "sha256": sha256}, indent=1) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,34 @@ from rich.text import Text
 from rich.tree import Tree
 
 from storage.ledger import Ledger
-from storage.rows import Take
+from storage.rows import Attempt, FilmVersion, Pin, Take
 
+from .ancestry import ancestry
 from .errors import UsageError
-from .planned import Plan
+from .planned import Plan, PlannedClip
 from .session import Session
 from .streams import screen
 
 TAG = "longtake"
+WIDEST = 2000
+"""Characters of a line of the tree; a terminal wraps it."""
 
 
-def film_record(plan: Plan, takes: Mapping[str, Take], code_version: str, sounds: Mapping[str, str]) -> dict[str, Any]:
+def film_record(
+    plan: Plan,
+    takes: Mapping[str, Take],
+    code_version: str,
+    sounds: Mapping[str, str],
+    ledger: Ledger | None = None,
+) -> dict[str, Any]:
     """The lineage of a film as it is embedded in it. `sounds`: file name -> sha256 of what was mixed in.
 
-    Environments repeat, so each stands once in a list and clips give its place in it.
+    Environments repeat, so each stands once in a list and clips give its place in it. ledger: knows of attempts, and
+    of clips (`others`) that those of the film continue but that do not stand in it.
     """
     environments: list[dict[str, Any]] = []
-    clips = [_clip_record(clip, takes[clip.key], environments) for clip in plan.clips]
+    attempts = ledger.attempts_of([clip.key for clip in plan.clips]) if ledger else {}
+    clips = [_clip_record(clip, takes[clip.key], environments, attempts.get(clip.key, ())) for clip in plan.clips]
     return {
         "kind": "longtake.film",
         "version": 1,
@@ -42,10 +53,23 @@ def film_record(plan: Plan, takes: Mapping[str, Take], code_version: str, sounds
         "sounds": dict(sounds),
         "environments": environments,
         "clips": clips,
+        "others": _others(plan, ledger) if ledger else [],
     }
 
 
-def _clip_record(clip: Any, take: Take, environments: list[dict[str, Any]]) -> dict[str, Any]:
+def _others(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
+    """Specs of the clips before chosen ones that the film does not show."""
+    known = {clip.key for clip in plan.clips}
+    others: dict[str, dict[str, Any]] = {}
+    for clip in plan.clips:
+        if clip.spec.previous and clip.spec.previous not in known | others.keys():
+            others |= {spec.key: spec.to_dict() for spec in ancestry(ledger, plan, clip.spec.previous)}
+    return [spec for key, spec in others.items() if key not in known]
+
+
+def _clip_record(
+    clip: PlannedClip, take: Take, environments: list[dict[str, Any]], attempts: Sequence[Attempt]
+) -> dict[str, Any]:
     environment = dict(take.environment)
     if environment not in environments:
         environments.append(environment)
@@ -58,14 +82,21 @@ def _clip_record(clip: Any, take: Take, environments: list[dict[str, Any]]) -> d
         "video": take.video,
         "frames_digest": take.frames_digest,
         "nfe": take.nfe,
+        "seconds": dict(take.seconds),
         "code_version": take.code_version,
         "environment": environments.index(environment),
         "time": clock(take.accepted_at),
+        **({"instead": clip.instead} if clip.instead else {}),
+        "attempts": [
+            {"state": str(a.state), "host": a.host, "worker": a.worker, "started": clock(a.started_at)}
+            | {"error": a.error_type, "message": a.message}
+            for a in attempts
+        ],
     }
 
 
 def find(what: str, session: Session) -> dict[str, Any]:
-    """The lineage of a file, a film id, FILM:SHOT/CLIP, or the clip whose key begins with `what`.
+    """The lineage of a file, a film id (FILM@2: the cut before), FILM:SHOT/CLIP, a take's number, or a clip's key.
 
     Raises:
         UsageError: nothing of that name, or several things.
@@ -78,8 +109,15 @@ def find(what: str, session: Session) -> dict[str, Any]:
         raise UsageError(f"there is no file {what!r}, and nothing has been rendered here yet")
     if ":" in what:
         return _of_slate(what, ledger)
+    film, _, back = what.rpartition("@")
+    if film and back.isdecimal() and (versions := ledger.film_versions(film)):
+        return _version(film, int(back), versions)
     if versions := ledger.film_versions(what):
-        return dict(json.loads(versions[0].lineage_json))
+        document = _version(what, 1, versions)
+        pins = ledger.pins(what)
+        return document | {"clips": [_with_pin(clip, pins, clip["slate"]) for clip in document["clips"]]}
+    if what.isdecimal() and (take := ledger.take_by_id(int(what))):
+        return _of_clip(take[0].key, ledger)
     keys = ledger.find_clips(what.lower(), most=5)
     if len(keys) == 1:
         return _of_clip(keys[0], ledger)
@@ -132,6 +170,16 @@ def _checked(document: Any, path: Path) -> dict[str, Any]:
     return dict(document)
 
 
+def _version(film: str, back: int, versions: Sequence[FilmVersion]) -> dict[str, Any]:
+    """The lineage of a film as it was cut last (1), the time before (2) ..."""
+    if not 1 <= back <= len(versions):
+        raise UsageError(
+            f"{film}@{back}: {film} has been cut {len(versions)} times; @1 is the last cut, @2 the one before"
+        )
+    version = versions[back - 1]
+    return dict(json.loads(version.lineage_json)) | {"sha256": version.file_digest}
+
+
 def _of_slate(what: str, ledger: Ledger) -> dict[str, Any]:
     film, _, place = what.partition(":")
     shot, _, clip = place.partition("/")
@@ -141,7 +189,15 @@ def _of_slate(what: str, ledger: Ledger) -> dict[str, Any]:
     if (shot, int(clip) if clip.isdecimal() else 0) not in slates:
         shots = ", ".join(dict.fromkeys(name for name, _ in slates))
         raise UsageError(f"{what!r}: film {film} has the shots {shots}; name a clip as {film}:SHOT/NUMBER, from 1")
-    return _of_clip(slates[shot, int(clip)][0], ledger)
+    slate = {"film": film, "shot": shot, "clip": int(clip)}
+    return _with_pin(_of_clip(slates[shot, int(clip)][0], ledger), ledger.pins(film), slate)
+
+
+def _with_pin(clip: dict[str, Any], pins: Sequence[Pin], slate: Mapping[str, Any]) -> dict[str, Any]:
+    """A clip that is pinned now says so, also when it was cut into the film before."""
+    place = slate["shot"], slate["clip"], clip["key"]
+    held = any((pin.shot, pin.clip, pin.key) == place for pin in pins)
+    return {"instead": "pinned"} | clip if held else clip
 
 
 def _of_clip(key: str, ledger: Ledger) -> dict[str, Any]:
@@ -164,6 +220,7 @@ def _of_clip(key: str, ledger: Ledger) -> dict[str, Any]:
                 "ended": clock(a.ended_at) if a.ended_at else None,
                 "error": a.error_type,
                 "message": a.message,
+                "log_tail": a.log_tail,
             }
             for a in ledger.attempts(key)
         ],
@@ -186,7 +243,7 @@ def clock(moment: float) -> str:
 
 def show_lineage(document: dict[str, Any]) -> None:
     """A tree for a person."""
-    screen().print(_tree(document), soft_wrap=True)
+    screen().print(_tree(document), soft_wrap=True, overflow="ignore", no_wrap=True, crop=False, width=WIDEST)
 
 
 def _tree(document: dict[str, Any]) -> Tree:
@@ -215,12 +272,17 @@ def _clip_tree(clip: dict[str, Any], environment: Mapping[str, Any]) -> Tree:
     tree.add(f"seed {spec['seed']}, clip {spec['index'] + 1} of its chain")
     if spec["previous"]:
         tree.add(f"continues {spec['previous'][:16]}")
+    if clip.get("instead"):
+        tree.add(f"stands here by choice: {clip['instead']}")
     tree.add(f"model {spec['model']['id']} {spec['model']['digest'][:23]} ({spec['model']['dtype']})")
     tree.add(f"{spec['sampler']['name']} {spec['sampler']['steps']} steps, {_recipe(spec['recipe'])}")
     made = clip.get("take") or clip
     environment = environment or made.get("environment") or {}
+    if licences := _licences(environment):
+        tree.add(licences)
     if "code_version" in made:
-        where = f"{environment.get('host', '?')} on {environment.get('device', '?')}"
+        device = environment.get("device_name") or environment.get("device", "?")
+        where = f"{environment.get('host', '?')} on {device}"
         tree.add(f"longtake {made['code_version']}, {where}, {made.get('time', '?')}")
     for attempt in clip.get("attempts", []):
         text = f"{attempt['state']} {attempt['started']} by {attempt['worker']} on {attempt['host']}"
@@ -228,9 +290,24 @@ def _clip_tree(clip: dict[str, Any], environment: Mapping[str, Any]) -> Tree:
     return tree
 
 
-def _recipe(recipe: Mapping[str, Mapping[str, Any]]) -> str:
+def _licences(environment: Mapping[str, Any]) -> str:
+    """What is known of the models' licences and revisions."""
+    told = []
+    for id, model in (environment.get("models") or {}).items():
+        facts = [f"{name} {model[name]}" for name in ("licence", "revision") if model.get(name)]
+        told += [f"{id}: {', '.join(facts)}"] if facts else []
+    return "; ".join(told)
+
+
+def _recipe(recipe: Mapping[str, Mapping[str, Any] | None]) -> str:
     parts = []
     for part in recipe.values():
-        settings = " ".join(f"{k}={v}" for k, v in part.items() if k not in ("kind", "version"))
-        parts.append(f"{part['kind']} {settings}".strip())
+        if part is not None:
+            settings = " ".join(f"{k}={_setting(v)}" for k, v in part.items() if k not in ("kind", "version"))
+            parts.append(f"{part['kind']} {settings}".strip())
     return ", ".join(parts)
+
+
+def _setting(value: Any) -> str:
+    """A setting in a word: a model that a method uses by its name."""
+    return str(value.get("id", "...")) if isinstance(value, dict) else str(value)

@@ -68,13 +68,33 @@ class Places:
         return ""
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown of the database's address. Raises LedgerUrlInvalid."""
+        return parse(self.ledger_url).secrets
+
+    @property
     def _secret(self) -> bool:
-        return bool(parse(self.ledger_url).secrets)
+        return bool(self.secrets)
 
     @property
     def files(self) -> Path:
-        """Root of the content-addressed files."""
+        """Where the content-addressed files lie unless they have been moved."""
         return self.data / "files"
+
+    @property
+    def moved(self) -> Path:
+        """The file that names another store, in one line, once `longtake move` has written it."""
+        return self.data / "store"
+
+    @property
+    def store(self) -> str:
+        """The store: LONGTAKE_STORE, else where it was moved to, else `files`. A folder, or a URL."""
+        if told := os.environ.get("LONGTAKE_STORE"):
+            return told
+        try:
+            return self.moved.read_text().strip() or str(self.files)
+        except FileNotFoundError:
+            return str(self.files)
 
 
 def places(data: Path | None = None, films: Path | None = None, db: str | None = None) -> Places:

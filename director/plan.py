@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 
 from shots.codecs import CODECS
 from shots.pocket.vocabulary import MAX_TOKENS, known_words, split_words, unknown_words
 from shots.price import predicted_nfe
-from shots.spec import ClipSpec, NoChain
+from shots.spec import Anchor, ClipSpec, VidRD, Windows, digest, hashed_fields
 
 from .planned import Deliver, Plan, PlannedClip, PlannedShot, Slate
 from .settle import SettledShot
@@ -57,33 +58,63 @@ def _shot(film: str, settled: SettledShot, start: int) -> PlannedShot:
         timed.audio,
         settled.shot.prompt,
         start,
+        settled.takes,
+        tuple(_clips(film, settled.draft)) if settled.draft else (),
     )
 
 
 def _clips(film: str, settled: SettledShot) -> Iterator[PlannedClip]:
     """The chain: every clip but the first drops what it repeats, and the last is cut where the shot ends."""
-    model = settled.card.ref()
-    timed, done, previous = settled.timed, 0, None
-    starts = [first for first, _ in timed.beats]
-    for index in range(settled.clip_count):
+    specs = [_spec(settled, index, prompt) for index, prompt in enumerate(_prompts_of(settled))]
+    together = _together(specs)
+    done, previous = 0, None
+    for index, alone in enumerate(specs):
         first = settled.dropped if index else 0
-        kept = min(settled.clip_frames - first, timed.frames - done)
-        spec = ClipSpec(
-            model,
-            *settled.size,
-            settled.clip_frames,
-            timed.beats[bisect_right(starts, done) - 1][1],
-            settled.negative_prompt,
-            settled.seed,
-            index,
-            settled.sampler,
-            settled.recipe,
-            previous,
-        )
+        kept = min(settled.clip_frames - first, settled.timed.frames - done)
+        spec = replace(alone, previous=previous, together=together)
         key = spec.key
-        previous = None if isinstance(settled.recipe.chain, NoChain) else key
-        yield PlannedClip(Slate(film, timed.id, index + 1), spec, key, first, kept, predicted_nfe(spec))
+        previous = key if isinstance(settled.recipe.chain, VidRD | Anchor) else None
+        blended = settled.join.dissolved if index else 0
+        slate = Slate(film, settled.timed.id, index + 1)
+        yield PlannedClip(slate, spec, key, first, kept, _nfe(settled, spec), blended=blended)
         done += kept
+
+
+def _nfe(settled: SettledShot, spec: ClipSpec) -> int:
+    """What the clip costs. Where a method counts steps by their noise, the model's own grid is asked."""
+    guide = spec.recipe.videoguide
+    levels = settled.card.grid(spec) if guide and guide.until is not None else None
+    return predicted_nfe(spec, settled.card.traits.distilled, levels)
+
+
+def _prompts_of(settled: SettledShot) -> Iterator[str]:
+    """Each clip's prompt: the one in force at its first new frame."""
+    starts, done = [first for first, _ in settled.timed.beats], 0
+    for index in range(settled.clip_count):
+        yield settled.timed.beats[bisect_right(starts, done) - 1][1]
+        done += settled.clip_frames - (settled.dropped if index else 0)
+
+
+def _spec(settled: SettledShot, index: int, prompt: str) -> ClipSpec:
+    return ClipSpec(
+        settled.card.ref(),
+        *settled.size,
+        settled.clip_frames,
+        prompt,
+        settled.negative_prompt,
+        settled.seed,
+        index,
+        settled.sampler,
+        settled.recipe,
+        image=settled.image if index == 0 else None,
+    )
+
+
+def _together(specs: list[ClipSpec]) -> str | None:
+    """The name of a group of clips that depend on each other both ways: all of them, in order."""
+    if not isinstance(specs[0].recipe.chain, Windows):
+        return None
+    return digest("Windows", 1, [hashed_fields(spec) for spec in specs])
 
 
 def _deliver(storyboard: Storyboard, size: tuple[int, int]) -> tuple[Deliver, ...]:

@@ -31,7 +31,11 @@ class Slate:
 
 @dataclass(frozen=True)
 class PlannedClip:
-    """One clip and the part of it that the film keeps: frames `first` to `first + kept - 1` of `spec.frames`."""
+    """One clip and the part of it that the film keeps: frames `first` to `first + kept - 1` of `spec.frames`.
+
+    blended: so many frames before `first` are dissolved with the last ones of the clip before.
+    instead: why this clip stands here and not the one that the storyboard asks for; '' when it is that one.
+    """
 
     slate: Slate
     spec: ClipSpec
@@ -39,6 +43,8 @@ class PlannedClip:
     first: int
     kept: int
     nfe: int
+    instead: str = ""
+    blended: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,8 @@ class PlannedShot:
     frames: what its clips keep in all; the title card is not counted in it. start: the film frame at which its
     first frame stands; a crossfade's overlap begins there, and its card has ended there, or is being left by
     the crossfade. snapped: what had to be changed of what the author asked, in words.
+    takes: how many takes are asked for. draft: the clips as drafts, where takes are drafts until one is picked.
+    others: the chains of further takes, to be rendered and not shown.
     """
 
     id: str
@@ -102,6 +110,9 @@ class PlannedShot:
     audio: tuple[Sound, ...] = ()
     prompt: str = ""
     start: int = 0
+    takes: int = 1
+    draft: tuple[PlannedClip, ...] = ()
+    others: tuple[tuple[PlannedClip, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,6 +151,12 @@ class Plan:
     def clips(self) -> tuple[PlannedClip, ...]:
         """All clips, in film order."""
         return tuple(clip for shot in self.shots for clip in shot.clips)
+
+    @property
+    def everything(self) -> tuple[PlannedClip, ...]:
+        """All clips to be rendered: those of the film, then other takes of each shot."""
+        others = (clip for shot in self.shots for chain in shot.others for clip in chain)
+        return (*self.clips, *others)
 
     @property
     def nfe(self) -> int:

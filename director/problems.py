@@ -12,7 +12,6 @@ from pydantic import BaseModel, ValidationError
 
 from .board import SCHEMA, Board
 from .errors import Problem
-from .presets import LATER, TODAY
 from .source import Source
 
 Path = tuple[str | int, ...]
@@ -87,14 +86,6 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(inner)
 
 
-def later_method(name: object) -> str | None:
-    """The refusal of a method that this version does not have yet, None for any other name."""
-    folded = name.lower().replace("-", "_") if isinstance(name, str) else ""
-    if folded in LATER:
-        return f"this version cannot render with {name!r} yet; remove it, or wait for a version that can"
-    return None
-
-
 Made = tuple[str, str | None, str | None]  # what, allowed, nearest
 _BOUNDS = {
     "greater_than": ("gt", "more than"),
@@ -126,8 +117,6 @@ def _problem(details: dict[str, Any], source: Source, path: Path) -> Problem:
     what, allowed, near = _describe(kind, details.get("ctx", {}), value, details["msg"])
     if path == ("schema",):
         what, allowed, near = _unknown_schema(value)
-    elif refusal := later_method(value):
-        what, allowed, near, given = refusal, TODAY, None, None
     return source.problem(path, what, where=where(path, source.data), given=given, allowed=allowed, nearest=near)
 
 
@@ -140,8 +129,6 @@ def _missing(source: Source, path: Path) -> Problem:
 def _unknown_field(source: Source, path: Path) -> Problem:
     parent, name = path[:-1], path[-1]
     place = where(parent, source.data)
-    if "recipe" in parent and (refusal := later_method(name)):
-        return source.problem(path, refusal, where=place, allowed=TODAY, key=True)
     known = fields_at(parent)
     what = f"unknown field {show(name)}"
     return source.problem(path, what, where=place, allowed=", ".join(known), nearest=nearest(name, known), key=True)

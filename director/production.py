@@ -17,13 +17,14 @@ from typing import Literal
 
 from cluster.executor import Executor
 from cluster.job import ClipDone, Event, Failure, JobDone, JobFailed, JobStopped, Loading, Started, Stepped
-from shots.spec import canonical
 from storage.errors import FileDamaged, FileMissing, StorageError
 from storage.ledger import Ledger
 from storage.owner import Owner
 from storage.rows import Take
 from storage.states import ProductionState
 
+from .ancestry import ancestry
+from .entry import cut_off, enter, record
 from .insist import insist
 from .observer import Cutter, FilmResult, Observer
 from .planned import Plan
@@ -91,35 +92,25 @@ class Production:
             self._close()
 
     def _begin(self, plan: Plan, survey: Callable[[Plan], Survey], retry_held: bool) -> None:
-        film = FilmUnderWay(plan, self._ledger.claim_film(plan.film))
-        self._films[plan.film] = film
+        lease = self._ledger.claim_film(plan.film)
+        film = self._films[plan.film] = FilmUnderWay(plan, lease, plan)
         if retry_held:
             self._ledger.release_holds(plan.film)
         found = survey(plan)
-        last = self._ledger.film(plan.film) if found.as_before and not found.missing else None
-        if last and (last.last.storyboard_digest, last.last.state) == (plan.storyboard_digest, ProductionState.DONE):
-            film.production, film.recorded = last.last.id, True  # nothing new to write down
-        else:
-            self._record(film, found)
-        for key, what in found.damaged.items():
-            self._ledger.drop_take(key, what)
+        enter(self._ledger, film, found)
         self._takes |= found.takes
-        film.missing = {clip.key for clip in found.missing}
-        film.cached = sum(clip.key not in film.missing for clip in plan.clips)
-        self._show.film_begins(plan, len(film.missing), film.cached)
-
-    def _record(self, film: FilmUnderWay, found: Survey) -> None:
-        plan, rows = film.plan, found.slate_rows()
-        where, digest, text = str(plan.storyboard), plan.storyboard_digest, canonical(plan.to_dict())
-        film.production = self._ledger.start_production(plan.film, plan.title, where, digest, text, rows, film.lease)
-        film.recorded = False
+        self._show.film_begins(film.plan, len(found.wanted), film.cached)
 
     def _queue(self) -> None:
         """Put all missing runs that are not under way yet into the queue; those of held chains are given up."""
         under_way = {key for shooting in (*self._waiting, *self._shooting.values()) for key in shooting.segment.keys}
         held = {hold.chain_key: hold.reason for hold in self._ledger.holds()}
-        plans = [film.plan for film in self._films.values() if film.result is None]
-        for segment in segments(plans, under_way | self._takes.keys(), self._lockstep):
+        films = [film for film in self._films.values() if film.result is None]
+        wanted = {key for film in films for key in film.missing - film.left}
+        left = {key for film in films for key in film.left} - wanted
+        have = under_way | self._takes.keys() | left
+        hinges = {key for film in films for key in film.hinges}
+        for segment in segments([film.plan for film in films], have, self._lockstep, hinges):
             shooting = Shooting(segment, next(self._numbers))
             if reason := next((held[key] for key in segment.keys if key in held), None):
                 self._give_up(shooting, f"held: {reason}")
@@ -159,7 +150,7 @@ class Production:
         if self._executor is None:
             with self._stop.at_once():  # a cluster may take its time to answer
                 self._executor = self._make_executor()
-        job = shooting.job(self._takes)
+        job = shooting.job(self._takes, partial(ancestry, self._ledger, self._films[shooting.segment.film].plan))
         self._shooting[job.id] = shooting
         self._executor.submit(job)
 
@@ -205,6 +196,16 @@ class Production:
                 film.missing.discard(key)
                 film.rendered += 1
         self._show.clip_done(shooting.segment, shooting.segment.keys.index(key), take)
+        for film in [f for f in self._films.values() if key in f.hinges and f.result is None]:
+            self._cut_off(film)
+
+    def _cut_off(self, film: FilmUnderWay) -> None:
+        """A clip that was rendered again may have left the tail that was there before: then what follows stays."""
+        found = self._survey(film.asked)
+        if cut_off(self._ledger, film, found):
+            self._takes |= found.takes
+            self._waiting = [s for s in self._waiting if s.segment.film != film.plan.film]
+            self._queue()
 
     def _mend(self, film: FilmUnderWay, files: Sequence[str]) -> bool:
         """Stored files are gone or altered: their clips have to be rendered again. False when that leads nowhere."""
@@ -220,7 +221,7 @@ class Production:
             if other.result is None:
                 other.missing |= {clip.key for clip in other.plan.clips} & keys
                 if other.missing and other.recorded:
-                    self._record(other, self._survey(other.plan))
+                    record(self._ledger, other, self._survey(other.asked))
         self._queue()
         return True
 
@@ -253,6 +254,7 @@ class Production:
         """Every film that wanted these clips goes on without them."""
         keys = set(shooting.segment.keys)
         for film in self._films.values():
+            film.missing -= keys - {clip.key for clip in film.plan.clips}  # other takes, which the film does not show
             for shot in film.plan.shots:
                 if keys & film.missing & {clip.key for clip in shot.clips}:
                     film.lost.setdefault(shot.id, why)

@@ -28,13 +28,17 @@ def plan_json(surveys: Sequence[Survey]) -> dict[str, Any]:
 
 
 def _film(survey: Survey) -> dict[str, Any]:
-    states = [{"state": c.state, "why": list(c.why)} for c in survey.clips]
+    states = [
+        {"state": c.state, "why": list(c.why), "cause": c.cause, "selected": c.clip.key not in survey.left}
+        for c in survey.clips
+    ]
     return {
         "plan": survey.plan.to_dict(),
         "clips": [
-            {"slate": str(c.clip.slate), "key": c.clip.key} | s for c, s in zip(survey.clips, states, strict=True)
+            {"slate": str(c.clip.slate), "take": c.clip.slate.take, "key": c.clip.key} | s
+            for c, s in zip(survey.clips, states, strict=True)
         ],
-        "render": len(survey.missing),
+        "render": len(survey.wanted),
         "nfe": survey.nfe,
         "seconds": survey.seconds,
         "bytes": survey.bytes,
@@ -57,9 +61,17 @@ def show_plan(survey: Survey) -> None:
     if len(plan.shots) > MOST_ROWS:
         console.print(f"... {len(plan.shots) - MOST_ROWS} more shots; --json shows all")
     for shot in _rows(plan.shots, clips):
-        if missing := [c for c in clips[shot.id] if c.state == "render"]:
-            console.print(f"{shot.id}: {_why(missing)}", soft_wrap=True)
+        for _, takes in groupby((c for c in clips[shot.id] if _told(c, survey)), lambda c: c.clip.slate.take):
+            for line in _why(shot.id, list(takes)):
+                console.print(line, soft_wrap=True)
     _notes(console, survey)
+
+
+def _told(clip: SurveyedClip, survey: Survey) -> bool:
+    """Whether the plan has a word about this clip."""
+    if clip.state == "cached":
+        return bool(clip.clip.instead)
+    return clip.clip.key not in survey.left
 
 
 def _by_shot(survey: Survey) -> dict[str, list[SurveyedClip]]:
@@ -78,30 +90,30 @@ def _rows(shots: Sequence[PlannedShot], clips: dict[str, list[SurveyedClip]]) ->
 
 
 def _row(shot: PlannedShot, clips: list[SurveyedClip], survey: Survey) -> list[str]:
-    missing = [c for c in clips if c.state == "render"]
+    missing = [c for c in clips if c.state == "render" and c.clip.key not in survey.left]
     return [
         shot.id,
         str(len(clips)),
         str(shot.frames),
         f"{float(shot.frames / survey.plan.fps):.2f}",
         str(sum(c.clip.nfe for c in missing)),
-        str(len(clips) - len(missing)),
+        str(sum(c.state == "cached" for c in clips)),
         str(len(missing)),
     ]
 
 
-def _why(missing: list[SurveyedClip]) -> str:
-    """Reasons in clip order, equal neighbours together: `1: prompt changed; 2-6: clip 1 of this chain changed`."""
+def _why(shot: str, clips: list[SurveyedClip]) -> list[str]:
+    """A line for each clip, equal neighbours together: `dawn/1: prompt changed`, `dawn/2-6: clip 1 of this ...`."""
     groups: list[tuple[int, int, str]] = []
-    for clip in missing:
+    for clip in clips:
         text, number = ", ".join(clip.why), clip.clip.slate.clip
         if groups and groups[-1][2] == text and groups[-1][1] == number - 1:
             groups[-1] = (groups[-1][0], number, text)
         else:
             groups.append((number, number, text))
-    if len(groups) == 1:
-        return groups[0][2]
-    return "; ".join(f"{a}: {text}" if a == b else f"{a}-{b}: {text}" for a, b, text in groups)
+    take = clips[0].clip.slate.take if clips else 1
+    of = f" (take {take})" if take > 1 else ""
+    return [f"{shot}/{a if a == b else f'{a}-{b}'}{of}: {text}" for a, b, text in groups]
 
 
 def _notes(console: Console, survey: Survey) -> None:
@@ -112,7 +124,9 @@ def _notes(console: Console, survey: Survey) -> None:
                 console.print(f"{shot.id}: {text}", soft_wrap=True)
     for warning in plan.warnings:
         console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
-    count = len(survey.missing)
+    if survey.left:
+        console.print(f"{len(survey.left)} more clips have no take and are not selected")
+    count = len(survey.wanted)
     if not count:
         console.print("nothing to render")
         return

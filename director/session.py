@@ -9,17 +9,21 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
+from cluster.secrets import keep_hidden
 from storage.errors import LedgerMissing
 from storage.files import Files
 from storage.ledger import Ledger
+from storage.remote import open_files
 from storage.rows import Holder
 
+from .choices import arranged
 from .errors import UsageError
 from .places import Places
 from .planned import Plan
+from .selectors import Selection
 from .survey import Survey, survey
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ class Rendering:
     lockstep: int = 8
     retry_held: bool = False
     progress: str = "auto"
+    checkpoint_every: float = 30.0
 
     def check(self) -> None:
         """Raises UsageError for a place, display or device that does not exist."""
@@ -60,15 +65,15 @@ class Rendering:
         """1 when a film failed, else 3 when one lacks shots, else 0."""
         return min((EXITS[result.state] for result in results if result.state != "done"), default=0)
 
-    def executor(self, files: Path) -> Executor:
+    def executor(self, files: str) -> Executor:
         """Start the cameras. Imports ray only when it is asked for."""
         if self.on == "local":
             from cluster.executor import InProcess
 
-            return InProcess(files, self.device, self.threads)
+            return InProcess(files, self.device, self.threads, self.checkpoint_every)
         from cluster.ray_executor import OnRay
 
-        return OnRay(files, os.environ.get("RAY_ADDRESS"), self.cameras)
+        return OnRay(files, os.environ.get("RAY_ADDRESS"), self.cameras, self.checkpoint_every)
 
 
 class Session:
@@ -99,16 +104,28 @@ class Session:
             return None
         return holder
 
-    def survey(self, plan: Plan) -> Survey:
-        """What of a plan is in the store, and why the rest is not."""
-        return survey(plan, self.ledger, self.files)
+    def survey(self, plan: Plan, selection: Selection = Selection(), accept_stale: Selection | None = None) -> Survey:
+        """What of a plan is in the store, and why the rest is not, with the choices that were made for it.
+
+        Raises:
+            UsageError: a selection names what the plan does not have, or a chosen clip does not fit.
+        """
+        plan = arranged(plan, self.ledger, accept_stale)
+        return survey(plan, self.ledger, self.files, selection=selection)
 
     def render(
-        self, storyboards: Sequence[str], how: Rendering, stop: Stop, show: Quiet | None = None
+        self,
+        storyboards: Sequence[str],
+        how: Rendering,
+        stop: Stop,
+        show: Quiet | None = None,
+        selection: Selection = Selection(),
+        accept_stale: Selection | None = None,
     ) -> list[FilmResult]:
         """Render what is missing of all storyboards and cut their films. Only for a session opened with `create`.
 
-        show: what watches; by default the display that `how` names.
+        show: what watches; by default the display that `how` names. selection: of what is missing, the clips to render.
+        accept_stale: clips for which an earlier take will do, this once.
         """
         from .finish import Finish, check_apart
         from .production import Production
@@ -119,6 +136,10 @@ class Session:
         assert self.files is not None
         plans = self.plans(storyboards)
         check_apart(plans)
+        selection = selection.bound(plans)
+        accept_stale = accept_stale.bound(plans) if accept_stale else None
+        for each in plans:
+            self.survey(each, selection, accept_stale)  # raises what is wrong with it, before a film is claimed
         finish = Finish(self.ledger, self.files, self.places)
         for each in plans:
             finish.check(each)
@@ -128,13 +149,15 @@ class Session:
         try:
             production = Production(
                 self.ledger,
-                executor=lambda: how.executor(self.places.files),
+                executor=lambda: how.executor(self.places.store),
                 cut=finish,
                 show=show,
                 stop=stop,
                 lockstep=how.lockstep,
             )
-            return production.run(plans, self.survey, how.retry_held)
+            return production.run(
+                plans, partial(self.survey, selection=selection, accept_stale=accept_stale), how.retry_held
+            )
         finally:
             show.close()
 
@@ -142,10 +165,11 @@ class Session:
 @contextmanager
 def look(places: Places, create: bool = False) -> Iterator[Session]:
     """Open ledger and files; with `create` false nothing is made where nothing is."""
+    keep_hidden(places.secrets)
     try:
         ledger = Ledger.open(places.ledger_url, create=create)
     except LedgerMissing:
         yield Session(places, None, None)
         return
-    with ledger, closing(Files(places.files)) as files:
+    with ledger, closing(open_files(places.store)) as files:
         yield Session(places, ledger, files)

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path as FilePath
 
 from shots.errors import ModelError
+from shots.joins import Join, join_of
 from shots.models import ModelCard, describe
-from shots.spec import Recipe, Sampler, VidRD
+from shots.sense import nonsense, warnings
+from shots.spec import ImageRef, ModelRef, Recipe, Sampler, VidRD, Windows
 
-from .board import Defaults, Film, Model, Shot
+from .board import Defaults, Film, Shot
 from .findings import Findings
+from .methods import Model
 from .presets import Preset
 from .problems import Path
 from .recipes import chosen_preset, chosen_recipe
@@ -39,12 +43,19 @@ class SettledShot:
     negative_prompt: str
     seed: int
     notes: tuple[str, ...]
+    image: ImageRef | None = None
+    takes: int = 1
+    draft: SettledShot | None = None
+
+    @property
+    def join(self) -> Join:
+        """How each clip but the first joins the one before it."""
+        return join_of(self.recipe.chain, self.card.frames_per_latent)
 
     @property
     def dropped(self) -> int:
-        """Leading frames of every clip but the first that repeat the clip before."""
-        chain = self.recipe.chain
-        return chain.overlap if isinstance(chain, VidRD) and chain.order == "forward" else 0
+        """Leading frames of every clip but the first that add none to the film: left out, or dissolved."""
+        return self.join.dropped + self.join.dissolved
 
     @property
     def clip_count(self) -> int:
@@ -86,7 +97,8 @@ class Settler:
         notes = list(timed.notes)
         card = self.card(*self.model_at(at, shot))
         preset = chosen_preset(shot.recipe, self.defaults.recipe)
-        recipe = chosen_recipe(self.findings, at, preset.recipe, shot.recipe, self.defaults.recipe)
+        choices = (shot.recipe, self.defaults.recipe)
+        recipe = chosen_recipe(self.findings, at, preset.recipe, *choices, self.found)
         if card is None or recipe is None:
             return None
         sampler = self.sampler(at, shot, card, preset)
@@ -94,18 +106,77 @@ class Settler:
         clip_frames = self.clip_frames(at, shot, card, notes)
         if size is None or clip_frames is None:
             return None
-        return SettledShot(
+        image = self.image(at, shot)
+        recipe = self.fitted(at, shot, recipe, card.latent_frames(clip_frames), notes)
+        self.sensible(at, shot, recipe, card, clip_frames)
+        notes += warnings(recipe, sampler, card, self.seen())
+        settled = SettledShot(
             timed,
             shot,
             card,
             size,
             sampler,
-            self.fitted(at, shot, recipe, clip_frames, notes),
+            recipe,
             clip_frames,
             self.defaults.negative_prompt if shot.negative_prompt is None else shot.negative_prompt,
             derived_seed(self.film.seed, shot.id) if shot.seed is None else shot.seed,
             tuple(notes),
+            image,
+            shot.takes or self.defaults.takes,
         )
+        return replace(settled, draft=self.draft(at, shot, settled))
+
+    def draft(self, at: Path, shot: Shot, settled: SettledShot) -> SettledShot | None:
+        """The shot as a draft, when one is asked for that differs from the shot itself."""
+        choice = shot.draft or self.defaults.draft
+        if choice is None:
+            return None
+        place: Path = (*at, "draft") if shot.draft else ("defaults", "draft")
+        size, steps = choice.size or settled.size, choice.steps or settled.sampler.steps
+        for name, check in (
+            ("size", partial(settled.card.check_size, *size)),
+            ("steps", partial(settled.card.check_steps, steps)),
+        ):
+            try:
+                check()
+            except ModelError as error:
+                self.findings.add((*place, name), str(error))
+        made = replace(settled, size=size, sampler=replace(settled.sampler, steps=steps))
+        return made if made != settled else None
+
+    def sensible(self, at: Path, shot: Shot, recipe: Recipe, card: ModelCard, clip_frames: int) -> None:
+        """Report what the model cannot do of its recipe, where it was asked for."""
+        for wrong in nonsense(recipe, card, self.seen(), clip_frames, shot.start_image is not None):
+            method = wrong.at[0] if wrong.at else ""
+            if method == "start_image":
+                place: Path = (*at, "start_image") if shot.start_image else at
+            elif shot.recipe and (getattr(shot.recipe, method, None) or shot.recipe.preset):
+                place = (*at, "recipe", *wrong.at)
+            else:
+                place = ("defaults", "recipe", *wrong.at)
+            self.findings.add(place, wrong.what, allowed=wrong.instead)
+
+    def seen(self) -> dict[ModelRef, ModelCard]:
+        """The models described so far."""
+        return {card.ref(): card for card in self.cards.values() if card}
+
+    def found(self, at: Path, model: Model) -> ModelRef | None:
+        """A model that a recipe names, as a clip spec names it."""
+        card = self.card(at, model)
+        return card.ref() if card else None
+
+    def image(self, at: Path, shot: Shot) -> ImageRef | None:
+        """The picture that the shot begins with, by the hash of its bytes."""
+        if shot.start_image is None:
+            return None
+        file = self.base / shot.start_image
+        try:
+            with file.open("rb") as stream:
+                return ImageRef(str(file.resolve()), "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
+        except OSError as error:
+            what = f"the picture cannot be read: {error.strerror or error}"
+            self.findings.add((*at, "start_image"), what, shot.start_image, allowed="a PNG or JPEG file that is there")
+            return None
 
     def model_at(self, at: Path, shot: Shot) -> tuple[Path, Model]:
         if shot.model is not None:
@@ -148,23 +219,23 @@ class Settler:
             notes.append(f"clip_frames {asked} is not on the grid of {card.id}: made {made}")
         return made
 
-    def fitted(self, at: Path, shot: Shot, recipe: Recipe, clip_frames: int, notes: list[str]) -> Recipe:
+    def fitted(self, at: Path, shot: Shot, recipe: Recipe, latent_frames: int, notes: list[str]) -> Recipe:
         """The recipe with an overlap that leaves new frames in every clip; one that the author wrote is not changed."""
         chain = recipe.chain
-        if not isinstance(chain, VidRD):
+        if not isinstance(chain, VidRD | Windows):
             return recipe
-        most = clip_frames - 1 if chain.order == "forward" else clip_frames
+        mirrored = isinstance(chain, VidRD) and chain.order == "reverse"
+        most = latent_frames if mirrored else latent_frames - 1
         if chain.overlap <= most:
             return recipe
-        what = f"the chain's overlap {chain.overlap} leaves no new frames in clips of {clip_frames}"
+        what = f"the chain's overlap {chain.overlap} leaves no new frames in clips of {latent_frames} latent frames"
         places = (((*at, "recipe"), shot.recipe), (("defaults", "recipe"), self.defaults.recipe))
         for place, choice in places:
             if choice and choice.chain and choice.chain.overlap == chain.overlap:
-                allowed = f"0 to {most} with order {chain.order}"
-                self.findings.add((*place, "chain", "overlap"), what, allowed=allowed)
+                self.findings.add((*place, "chain", "overlap"), what, allowed=f"0 to {most}")
                 return recipe
-        notes.append(f"{what}: made {clip_frames // 2}")
-        return replace(recipe, chain=replace(chain, overlap=clip_frames // 2))
+        notes.append(f"{what}: made {latent_frames // 2}")
+        return replace(recipe, chain=replace(chain, overlap=latent_frames // 2))
 
     def sampler(self, at: Path, shot: Shot, card: ModelCard, preset: Preset) -> Sampler:
         """The shot's settings over the film's over the preset's."""
@@ -172,8 +243,9 @@ class Settler:
         path, steps = next(
             ((path, c.steps) for path, c in choices if c and c.steps is not None), (at, preset.sampler.steps)
         )
+        name = next((c.name for _, c in choices if c and c.name is not None), preset.sampler.name)
         try:
             card.check_steps(steps)
         except ModelError as error:
             self.findings.add((*path, "steps"), str(error))
-        return replace(preset.sampler, steps=steps)
+        return replace(preset.sampler, name=name, steps=steps)

@@ -15,6 +15,7 @@ from rich.text import Text
 from storage.ledger import Ledger
 from storage.rows import Attempt, Film, Hold, SlateRow, Take
 
+from .choices import ACCEPTED
 from .errors import UsageError
 from .places import Places
 from .session import Session
@@ -79,6 +80,8 @@ def _film(session: Session, ledger: Ledger, film: Film) -> dict[str, Any]:
         "message": film.last.message or "",
         "files": [str(path) for path in files],
         "running_on": f"{holder.host} (process {holder.pid})" if running and holder else None,
+        "pins": [{"shot": p.shot, "clip": p.clip, "key": p.key, "note": p.note} for p in ledger.pins(film.film)],
+        "accepted": [f"{s.shot}/{s.clip}: {s.why}" for s in slates if s.why.startswith(ACCEPTED)],
         "shots": [_shot(name, rows, takes, failures, holds.get(name)) for name, rows in shots.items()],
         "next": _next(film, state, bool(holds), whole, session.places, files[0].parent if files else None),
     }
@@ -146,6 +149,11 @@ def _show_film(console: Console, film: dict[str, Any]) -> None:
             console.print(text, style="red")
         if shot["held"]:
             console.print(f"    held: {shot['held']}", style="red")
+    for pin in film["pins"]:
+        note = f" ({pin['note']})" if pin["note"] else ""
+        console.print(f"  {pin['shot']}/{pin['clip']} is pinned to clip {pin['key'][:16]}{note}", soft_wrap=True)
+    for line in film["accepted"]:
+        console.print(f"  {line}", soft_wrap=True)
     if film["message"] and film["state"] != "done":
         console.print(f"  {film['message']}")
     if film["next"]:

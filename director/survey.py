@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
@@ -15,10 +15,18 @@ from storage.ledger import Ledger
 from storage.rows import Sample, SlateRow, Take
 
 from .changes import changes
+from .cutoff import hinges
 from .planned import Plan, PlannedClip
+from .selectors import Selection
 
 DEVICES = ("cuda", "cuda:0", "mps", "cpu")
 """Where the time of a clip is looked up, when no device is named: the best that this machine has measured."""
+
+
+PLANNED = "planned before, not rendered yet"
+NEW = ("new", "the shot has become longer")
+Cause = Literal["", "new", "stale", "failed", "damaged", "planned", "twin"]
+"""Why a clip is to be rendered, in a word. stale: the last production had another clip in its place."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,7 @@ class SurveyedClip:
     clip: PlannedClip
     state: Literal["cached", "render"]
     why: tuple[str, ...] = ()
+    cause: Cause = ""
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,8 @@ class Survey:
     takes: the accepted takes whose files are there, by key. damaged: key -> what is wrong with the files of a
     take that the ledger still holds; drop those before rendering. seconds, bytes: estimates for what is missing,
     from measurements on this machine, None when there are none. as_before: the last production of the film had the
-    same clips in the same places.
+    same clips in the same places. left: keys of missing clips that the selection does not ask for.
+    hinges: keys of missing clips after which the rest may turn out to be there, see `cutoff`.
     """
 
     plan: Plan
@@ -47,54 +57,108 @@ class Survey:
     seconds: float | None
     bytes: int | None
     as_before: bool = False
+    left: frozenset[str] = frozenset()
+    hinges: frozenset[str] = frozenset()
 
     @property
     def missing(self) -> tuple[PlannedClip, ...]:
-        """The clips to render, each key once, in film order."""
+        """The clips that have no take, each key once, in film order."""
         return tuple({c.clip.key: c.clip for c in reversed(self.clips) if c.state == "render"}.values())[::-1]
 
     @property
+    def wanted(self) -> tuple[PlannedClip, ...]:
+        """The clips to render: what is missing, without what the selection leaves."""
+        return tuple(clip for clip in self.missing if clip.key not in self.left)
+
+    @property
     def nfe(self) -> int:
-        """Network evaluations of what is missing."""
-        return sum(clip.nfe for clip in self.missing)
+        """Network evaluations of what is to be rendered."""
+        return sum(clip.nfe for clip in self.wanted)
 
     def slate_rows(self) -> list[SlateRow]:
-        """The clips as the ledger records them at the start of a production."""
+        """The clips as the ledger records them at the start of a production: other takes first, then the film's own."""
+        shown = {clip.key for clip in self.plan.clips}
+        ordered = sorted(self.clips, key=lambda c: c.clip.key in shown)
         return [
             SlateRow(
                 c.clip.slate.shot,
                 c.clip.slate.clip,
                 c.clip.key,
                 canonical(c.clip.spec.to_dict()),
-                "; ".join(c.why) if c.state == "render" else "",
+                "; ".join(c.why) if c.state == "render" else c.clip.instead,
                 c.clip.slate.take,
             )
-            for c in self.clips
+            for c in ordered
         ]
 
 
-def survey(plan: Plan, ledger: Ledger | None, files: Files | None, device: str | None = None) -> Survey:
-    """What is cached and what must be rendered. Changes nothing. No ledger or files: nothing has been rendered."""
-    keys = list(dict.fromkeys(clip.key for clip in plan.clips))
-    takes = ledger.takes(keys) if ledger else {}
-    damaged = {key: what for key, take in takes.items() if (what := _lost(take, files))}
+def survey(
+    plan: Plan,
+    ledger: Ledger | None,
+    files: Files | None,
+    device: str | None = None,
+    selection: Selection = Selection(),
+) -> Survey:
+    """What is cached and what must be rendered. Changes nothing. No ledger or files: nothing has been rendered.
+
+    Raises:
+        UsageError: the selection names what the plan does not have.
+    """
+    keys = list(dict.fromkeys(clip.key for clip in plan.everything))
+    takes = _takes(plan, keys, ledger) if ledger else {}
+    present = files.present([file for take in takes.values() for _, file in _files_of(take)]) if files else set()
+    damaged = {key: what for key, take in takes.items() if (what := _lost(take, present))}
     usable = {key: take for key, take in takes.items() if key not in damaged}
     missing = [key for key in keys if key not in usable]
     reasons = _Reasons(plan, ledger, usable, damaged, missing)
-    clips = tuple(reasons.clip(clip) for clip in plan.clips)
-    seconds, size = _estimate({c.clip.key: c.clip for c in clips if c.state == "render"}.values(), ledger, device)
-    here = {(clip.slate.shot, clip.slate.clip): clip.key for clip in plan.clips}
-    return Survey(
-        plan, clips, usable, damaged, seconds, size, here == {place: key for place, (key, _) in reasons.before.items()}
-    )
+    clips = tuple(reasons.clip(clip) for clip in plan.everything)
+    left = _left(plan, clips, selection)
+    wanted = {c.clip.key: c.clip for c in clips if c.state == "render" and c.clip.key not in left}
+    seconds, size = _estimate(wanted.values(), ledger, device)
+    here = {(clip.slate.shot, clip.slate.clip, clip.slate.take): clip.key for clip in plan.everything}
+    as_before = here == {place: slate.key for place, slate in reasons.before.items()}
+    turns = hinges(plan, missing, ledger) if ledger and missing else frozenset()
+    return Survey(plan, clips, usable, damaged, seconds, size, as_before, left, turns)
 
 
-def _lost(take: Take, files: Files | None) -> str | None:
+def _takes(plan: Plan, keys: list[str], ledger: Ledger) -> dict[str, Take]:
+    """Takes of the plan's clips, and of those outside it that a chosen clip continues."""
+    outside = {clip.spec.previous for clip in plan.clips if clip.instead and clip.spec.previous} - set(keys)
+    return ledger.takes([*keys, *sorted(outside)])
+
+
+def _left(plan: Plan, clips: Iterable[SurveyedClip], selection: Selection) -> frozenset[str]:
+    """Keys of missing clips that are neither selected nor needed by a selected clip of their chain."""
+    if selection.everything:
+        return frozenset()
+    missing = {c.clip.key: c for c in clips if c.state == "render"}
+    failed, stale = ({key for key, c in missing.items() if c.cause == cause} for cause in ("failed", "stale"))
+    needed: set[str] = set()
+    previous = {clip.key: clip.spec.previous for clip in plan.everything}
+    for clip in _meant(plan, selection, failed, stale):
+        key: str | None = clip.key
+        while key in missing and key not in needed:
+            needed.add(key)
+            key = previous[key]
+    return frozenset(missing.keys() - needed)
+
+
+def _meant(plan: Plan, selection: Selection, failed: set[str], stale: set[str]) -> list[PlannedClip]:
+    """The selected clips, in every take of their shot."""
+    spots = {(c.slate.shot, c.slate.clip) for c in replace(selection, failed=False, stale=False).of(plan)}
+    keep = (failed if selection.failed else set()) | (stale if selection.stale else set())
+    every = not (selection.failed or selection.stale)
+    return [c for c in plan.everything if (c.slate.shot, c.slate.clip) in spots and (every or c.key in keep)]
+
+
+def _lost(take: Take, present: Container[str]) -> str | None:
     """Which file of a take is not there; their bytes are checked when they are read."""
-    for kind, file in (("video", take.video), ("latents", take.latents), ("tail", take.tail)):
-        if file is not None and (files is None or not files.exists(file)):
-            return f"{kind} file missing"
-    return None
+    return next((f"{kind} file missing" for kind, file in _files_of(take) if file not in present), None)
+
+
+def _files_of(take: Take) -> list[tuple[str, str]]:
+    kinds = (("video", take.video), ("latents", take.latents), ("tail", take.tail))
+    return [(kind, file) for kind, file in kinds if file is not None]
 
 
 class _Reasons:
@@ -109,57 +173,80 @@ class _Reasons:
         missing: list[str],
     ) -> None:
         self.usable, self.damaged = usable, damaged
-        self.before = ledger.latest_slates(plan.film) if ledger else {}
-        self.places = {key: place for place, (key, _) in self.before.items()}
-        self.known_shots = {shot for shot, _ in self.before}
+        self.before = _before(ledger, plan.film)
+        self.places = {slate.key: place for place, slate in self.before.items()}
+        self.known_shots = {shot for shot, _, _ in self.before}
         self.dropped = ledger.dropped(missing) if ledger and missing else {}
         self.failed = {k: f[-1].message for k, f in ledger.failures(missing).items()} if ledger and missing else {}
         self.first: dict[str, PlannedClip] = {}
-        self.first_change: dict[str, int] = {}
+        self.first_change: dict[tuple[str, int], int] = {}
 
     def clip(self, clip: PlannedClip) -> SurveyedClip:
         twin = self.first.setdefault(clip.key, clip)
         own = self.own_changes(clip)
         if own:
-            self.first_change.setdefault(clip.slate.shot, clip.slate.clip)
+            self.first_change.setdefault((clip.slate.shot, clip.slate.take), clip.slate.clip)
         if clip.key in self.usable:
-            return SurveyedClip(clip, "cached", self.cached(clip))
+            return SurveyedClip(clip, "cached", (clip.instead,) if clip.instead else self.cached(clip))
         if twin is not clip:
-            return SurveyedClip(clip, "render", (f"the same clip as {twin.slate}: rendered once",))
-        return SurveyedClip(clip, "render", tuple(self.render(clip, own)))
+            return SurveyedClip(clip, "render", (f"the same clip as {twin.slate}: rendered once",), "twin")
+        cause, why = self.render(clip, own)
+        return SurveyedClip(clip, "render", tuple(why), cause)
 
     def own_changes(self, clip: PlannedClip) -> list[str]:
         """What differs from the clip that stood here, but for what comes down the chain."""
-        old = self.before.get((clip.slate.shot, clip.slate.clip))
-        if old is None or old[0] == clip.key:
+        old = self.before.get(_spot(clip))
+        if old is None or old.key == clip.key:
             return []
-        return changes(json.loads(old[1]), clip.spec.to_dict())
+        return changes(json.loads(old.spec_json), clip.spec.to_dict())
 
     def cached(self, clip: PlannedClip) -> tuple[str, ...]:
         """Where the take comes from, when it is not the one that stood here before."""
-        here = (clip.slate.shot, clip.slate.clip)
-        if not self.before or self.before.get(here, ("",))[0] == clip.key:
+        here = _spot(clip)
+        if not self.before or (here in self.before and self.before[here].key == clip.key):
             return ()
         if place := self.places.get(clip.key):
             return (f"rendered before as {place[0]}/{place[1]}",)
         return ("rendered before, in another version or film",)
 
-    def render(self, clip: PlannedClip, own: list[str]) -> list[str]:
-        shot, number = clip.slate.shot, clip.slate.clip
+    def render(self, clip: PlannedClip, own: list[str]) -> tuple[Cause, list[str]]:
+        shot, take = clip.slate.shot, clip.slate.take
         if clip.key in self.damaged or clip.key in self.dropped:
-            return [f"file damaged: {self.damaged.get(clip.key) or self.dropped[clip.key] or 'altered'}"]
+            return "damaged", [f"file damaged: {self.damaged.get(clip.key) or self.dropped[clip.key] or 'altered'}"]
         if clip.key in self.failed:
-            return [f"failed before: {_first_line(self.failed[clip.key])}"]
-        old = self.before.get((shot, number))
+            return "failed", [f"failed before: {_first_line(self.failed[clip.key])}"]
+        old = self.before.get(_spot(clip))
         if old is None:
-            return ["the shot has become longer" if shot in self.known_shots else "new"]
-        if old[0] == clip.key:
-            return ["planned before, not rendered yet"]
+            if take > 1 and not any(place[::2] == (shot, take) for place in self.before):
+                return "new", [f"take {take} of this shot"]
+            return "new", [NEW[1] if shot in self.known_shots else NEW[0]]
+        if old.key == clip.key:
+            return _planned(old.why)
         if own:
-            return own
-        if shot in self.first_change:
-            return [f"clip {self.first_change[shot]} of this chain changed"]
-        return ["a clip before it in this chain changed"]
+            return "stale", own
+        if first := self.first_change.get((shot, take)):
+            return "stale", [f"clip {first} of this chain changed"]
+        return "stale", ["a clip before it in this chain changed"]
+
+
+def _spot(clip: PlannedClip) -> tuple[str, int, int]:
+    return clip.slate.shot, clip.slate.clip, clip.slate.take
+
+
+def _before(ledger: Ledger | None, film: str) -> dict[tuple[str, int, int], SlateRow]:
+    """What stood in each place in the last production."""
+    last = ledger.film(film) if ledger else None
+    if ledger is None or last is None:
+        return {}
+    return {(slate.shot, slate.clip, slate.take): slate for slate in ledger.slates(last.last.id)}
+
+
+def _planned(why: str) -> tuple[Cause, list[str]]:
+    """A clip that the last production wanted, too, and why it did."""
+    reason = why.removesuffix(f" ({PLANNED})")
+    if reason in ("", PLANNED):
+        return "planned", [PLANNED]
+    return "new" if reason in NEW else "stale", [f"{reason} ({PLANNED})"]
 
 
 def _first_line(text: str | None) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from cluster.job import Job
+from shots.spec import ClipSpec
 from storage.errors import LeaseLost, StorageError
 from storage.leases import Lease
 from storage.rows import Take
@@ -31,16 +32,21 @@ MOST_MENDS = 5
 
 @dataclass
 class FilmUnderWay:
-    """One film. `missing`: keys that have no take yet. `lost`: shot -> why its clips will not come.
+    """One film. `missing`: keys that have no take yet. `left`: those of them that nobody asked to render now.
+    `lost`: shot -> why its clips will not come. `asked`: the plan as the storyboard has it, without what was chosen.
+    `hinges`: keys of clips after which the rest may turn out to be there.
 
     recorded: the ledger has this very production, whole and done, from before.
     """
 
     plan: Plan
     lease: Lease
+    asked: Plan
     production: int = 0
     recorded: bool = False
     missing: set[str] = field(default_factory=set)
+    left: frozenset[str] = frozenset()
+    hinges: frozenset[str] = frozenset()
     cached: int = 0
     rendered: int = 0
     lost: dict[str, str] = field(default_factory=dict)
@@ -61,8 +67,11 @@ class Shooting:
     attempts: dict[str, int] = field(default_factory=dict)
     failures: int = 0
 
-    def job(self, takes: dict[str, Take]) -> Job:
-        """The job that renders what is still missing of the segment, from the last clip that has a take."""
+    def job(self, takes: dict[str, Take], chain: Callable[[str], tuple[ClipSpec, ...]]) -> Job:
+        """The job that renders what is still missing of the segment, from the last clip that has a take.
+
+        chain: the specs of the clips up to one, from the first of its chain on.
+        """
         segment = self.segment
         done = next(n for n, key in enumerate(segment.keys) if key not in takes)
         after = segment.keys[done - 1] if done else segment.after
@@ -73,6 +82,7 @@ class Shooting:
             segment.first + done,
             segment.specs[done:],
             takes[after].tail if after else None,
+            chain(after) if after else (),
         )
 
 

@@ -24,18 +24,28 @@ Problem = dict[str, str]
 """`what` it is for, `path`, `state` (damaged, missing or unreadable), `next`: what has been or is to be done."""
 
 
-def verify_all(session: Session) -> dict[str, Any]:
+def verify_all(session: Session, repair: bool = False) -> dict[str, Any]:
     """Check everything. Damaged and missing files leave the ledger, so that the next render makes them anew; a file
-    that cannot be read now may be whole, and is left alone."""
+    that cannot be read now may be whole, and is left alone.
+
+    repair: put right what there is another whole copy of, write missing sidecars again, sweep what dead processes left.
+    """
     if session.ledger is None or session.files is None:
-        return {"schema": "longtake.verify.v1", "ok": True, "checked": 0, "problems": [], "leftovers": []}
-    stored, found = _stored(session.ledger, session.files)
+        empty: dict[str, Any] = {"mended": [], "swept": 0, "problems": [], "leftovers": []}
+        return {"schema": "longtake.verify.v1", "ok": True, "checked": 0} | empty
+    stored, found = _stored(session.ledger, session.files, repair)
     films, film_problems = _films(session, session.ledger)
-    problems = [problem for problem in found if problem["what"] != UNUSED] + film_problems
+    wrong = [_ledger_problem(session, text) for text in session.ledger.check()]
+    problems = wrong + [problem for problem in found if problem["what"] != UNUSED] + film_problems
+    mended = [problem for problem in problems if problem["state"] == "mended"]
+    problems = [problem for problem in problems if problem["state"] != "mended"]
+    swept = session.files.sweep() if repair else 0
     return {
         "schema": "longtake.verify.v1",
         "ok": not problems,
         "checked": stored + films,
+        "mended": mended + (_sidecars(session, session.ledger) if repair else []),
+        "swept": swept,
         "problems": problems,
         "leftovers": [problem for problem in found if problem["what"] == UNUSED],
     }
@@ -47,14 +57,18 @@ def show_verify(found: dict[str, Any]) -> None:
     for problem in found["problems"]:
         console.print(f"{problem['what']}: {problem['path']}: {problem['state']}", style="red", soft_wrap=True)
         console.print(f"  {problem['next']}", soft_wrap=True)
+    for mended in found["mended"]:
+        console.print(f"{mended['what']}: {mended['path']}: {mended['next']}", style="green", soft_wrap=True)
+    if found["swept"]:
+        console.print(f"{found['swept']} folders of dead processes removed")
     for leftover in found["leftovers"]:
         text = f"{leftover['what']}: {leftover['path']}: {leftover['state']}, {leftover['next']}"
         console.print(text, soft_wrap=True)
     console.print(f"{found['checked']} files checked, {len(found['problems'])} damaged, missing or unreadable")
 
 
-def _stored(ledger: Ledger, files: Files) -> tuple[int, list[Problem]]:
-    files = Files(files.root)  # which has read nothing yet, so that it reads everything
+def _stored(ledger: Ledger, files: Files, repair: bool) -> tuple[int, list[Problem]]:
+    files = files.fresh()  # which has read nothing yet, so that it reads everything
     uses = ledger.file_uses()
     problems = []
     try:
@@ -69,8 +83,12 @@ def _stored(ledger: Ledger, files: Files) -> tuple[int, list[Problem]]:
             _read(files, id)
         except (FileDamaged, FileMissing) as error:
             state = "missing" if isinstance(error, FileMissing) else "damaged"
+            if repair and files.mend(id):
+                mended = {"what": used, "path": str(path), "state": "mended", "next": f"{state}; put right from a copy"}
+                problems.append(mended)
+                continue
             ledger.drop_file(id, state)
-            done = "" if state == "missing" else _set_aside(path, files.root / ASIDE / id)
+            done = "" if state == "missing" else _aside(files, id)
             mend = "the next render of its film makes it again" if id in uses else "nothing has to be done"
             problems.append({"what": used, "path": str(path), "state": state, "next": done + mend})
         except (FilesError, OSError) as error:
@@ -117,6 +135,42 @@ def _unreadable(what: str, path: Path, error: Exception) -> Problem:
         "state": "unreadable",
         "next": f"left as it is: {said}. Make it readable, or mend the disk, and run longtake verify again",
     }
+
+
+def _aside(files: Files, id: str) -> str:
+    """Move a damaged file of the store away; what has been done, for `next`."""
+    try:
+        aside = files.set_aside(id)
+    except FilesError as error:
+        return f"could not be moved away ({error}); "
+    return f"moved to {aside}; " if aside else ""
+
+
+def _ledger_problem(session: Session, text: str) -> Problem:
+    mend = "bring back a copy of it, or move it away and render again: the takes' files stay in the store"
+    return {"what": "the ledger", "path": session.places.ledger_shown, "state": f"damaged: {text}", "next": mend}
+
+
+def _sidecars(session: Session, ledger: Ledger) -> list[Problem]:
+    """Write the sidecars of whole films again that are gone or cannot be read."""
+    from .finish import write_sidecar
+
+    mended = []
+    for film in ledger.films():
+        for version in ledger.film_versions(film.film):
+            path = session.places.found(version.path)
+            if path.is_file() and not _readable(sidecar_of(path)) and file_digest(path) == version.file_digest:
+                write_sidecar(path, json.loads(version.lineage_json), version.file_digest)
+                told = {"what": f"film {version.film}", "path": str(sidecar_of(path)), "state": "mended"}
+                mended.append(told | {"next": "sidecar written again"})
+    return mended
+
+
+def _readable(sidecar: Path) -> bool:
+    try:
+        return isinstance(json.loads(sidecar.read_text()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _set_aside(path: Path, aside: Path) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from shots.frames import Frames
 from shots.prints import PrintSpec, scaled
 
-from .cutlist import Crossfade, Fade, Part, Strip, Window
+from .cutlist import Crossfade, Fade, Mix, Part, Strip, Window
 from .titles import caption_pictures, slide_pictures
 
 Reader = Callable[[Part], Iterator[Frames]]
@@ -55,8 +55,18 @@ def strip_pictures(strip: Strip, read: Reader, spec: PrintSpec) -> Iterator[Fram
     for piece in strip:
         if isinstance(piece, Part):
             yield from scaled(read(piece), spec)
+        elif isinstance(piece, Mix):
+            yield from _mixed(piece, read, spec)
         else:
             yield from slide_pictures(piece, (spec.width, spec.height), spec.fps)
+
+
+def _mixed(mix: Mix, read: Reader, spec: PrintSpec) -> Iterator[Frames]:
+    """Each picture with its share of the later clip, rounded once."""
+    pairs = zip(scaled(read(mix.out), spec), scaled(read(mix.into), spec), strict=True)
+    for k, (out, into) in enumerate(pairs, mix.first + 1):
+        share = k / (mix.total + 1)
+        yield _rounded((1.0 - share) * out + share * into)
 
 
 def _crossfade(window: Crossfade, read: Reader, spec: PrintSpec) -> Iterator[Frames]:

@@ -9,6 +9,10 @@ step i after its own copies. Where frame j of clip k looks in clip k-1:
     PNS   z^k_j = base_j for j < M, and a base_j + b fresh_j for the others
     DSG   x^k_i,j = x^{k-1}_i,src(j) for j < M and i < c_j, after clip k-1 has made its own copies of step i
 
+c_j is the setting's count of copies. The published code copies the states entering steps 0 to c_j - 1, of which the
+first is equal already; the paper copies what steps 1 to c_j return, so one state more, and x_T itself where c_j = T.
+All frames here are latent frames.
+
 A clip's state entering step i needs its own last state and the previous clip's state at the same step, nothing
 later: clips can be denoised together, copies in ascending clip order, and the result is the sequential one
 (docs/chaining.md). For M > N/2 a source may itself have been copied in this step, so the order is not optional.
@@ -17,9 +21,8 @@ later: clips can be denoised together, copies in ascending clip order, and the r
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
 
@@ -28,9 +31,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from .errors import SpecError
+from .joins import check_chain_settings, check_prior
 from .levels import Level
 from .priors import blend
-from .spec import ClipSpec, NoChain, VidRD, canonical
+from .spec import Anchor, ClipSpec, VidRD, Windows, canonical
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +42,7 @@ class Tail:
     """What a clip leaves to the next one. CPU, float32.
 
     key: the clip that left it. noise [C, N, h, w]: what that clip started from. states [S, C, M, h, w]: its last M
-    frames entering each of the first S steps, after its own copies; S is the largest number of copies c_0.
+    frames in each of the first S states, after its own copies; S is `copied_states`.
     """
 
     key: str
@@ -122,18 +126,35 @@ def first_noise(specs: Sequence[ClipSpec], fresh: Sequence[torch.Tensor], tail: 
     started: list[torch.Tensor] = []
     for spec, own in zip(specs, fresh, strict=True):
         chain = spec.recipe.chain
-        noise = own if before is None or isinstance(chain, NoChain) else chained_noise(chain, before, own)
+        noise = chained_noise(chain, before, own) if isinstance(chain, VidRD) and before is not None else own
         started.append(noise)
         before = noise
     return torch.stack(started)
 
 
+def copied_states(chain: VidRD, steps: int) -> int:
+    """S: states of a clip, from the first, of which the next one copies frames; T + 1 when the last is among them."""
+    return chain.copies(0, steps) + bool(_held_to_the_end(chain, steps))
+
+
+def _held_to_the_end(chain: VidRD, steps: int) -> list[int]:
+    """Frames copied in x_T, too: by the paper's count, those that its formula holds in all T steps."""
+    published = replace(chain, counts="code")
+    return [j for j in range(chain.overlap) if chain.counts == "paper" and published.copies(j, steps) == steps]
+
+
 class Copies:
-    """DSG as an edit of the group's state [K, C, N, h, w] at the start of a step; keeps what the tails need."""
+    """DSG as an edit of the group's state [K, C, N, h, w] at the start of a step; keeps what the tails need.
+
+    `last` is the edit for after the steps. Between steps `state` gives all that a resumed run `restore`s.
+    """
 
     def __init__(self, chain: VidRD, frames: int, clips: int, steps: int, tail: Tail | None) -> None:
+        """frames: N, latent frames of a clip. clips: K of the group. tail: of the clip before the first, if any."""
+        self.steps = steps
         self.counts = [chain.copies(j, steps) for j in range(chain.overlap)]
         self.most = max(self.counts, default=0)
+        self.final = _held_to_the_end(chain, steps)
         self.sources = sources(chain, frames)
         self.kept = slice(frames - chain.overlap, frames)
         self.tail = tail
@@ -143,15 +164,38 @@ class Copies:
         """x with the copies of step `level.i` made, clip by clip in ascending order."""
         if level.i >= self.most:
             return x
-        x = x.clone()
-        held = [j for j, count in enumerate(self.counts) if level.i < count]
-        before = self.tail.states[level.i].to(x.device) if self.tail else None
+        return self._copied(x, level.i, [j for j, count in enumerate(self.counts) if level.i < count])
+
+    def last(self, x: torch.Tensor, level: Level) -> torch.Tensor:
+        """x with the copies of the final state made, where the paper's count asks for them; other levels pass."""
+        return self._copied(x, self.most, self.final) if level.i == self.steps and self.final else x
+
+    def _copied(self, x: torch.Tensor, state: int, held: list[int]) -> torch.Tensor:
+        before = self.tail.states[state].to(x.device) if self.tail else None
+        x = x if len(x) == 1 and before is None else x.clone()
         for k, clip in enumerate(x):
             if before is not None:
                 clip[:, held] = before[:, [self.sources[j] - self.kept.start for j in held]]
             before = clip[:, self.kept]
             self.states[k].append(before.clone())
         return x
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What has been kept so far, as named tensors: `copies` [K, S, C, M, h, w], nothing before the first step."""
+        return {"copies": torch.stack([torch.stack(kept) for kept in self.states])} if self.states[0] else {}
+
+    def restore(self, named: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave; other names are left alone.
+
+        Raises:
+            SpecError: it is of a group of another size.
+        """
+        kept = named.get("copies", torch.empty(len(self.states), 0))
+        if len(kept) != len(self.states):
+            raise SpecError(
+                f"a stored state is of {len(kept)} clips, and these are {len(self.states)}; delete it and begin anew"
+            )
+        self.states = [list(clip) for clip in kept]
 
     def tails(self, specs: Sequence[ClipSpec], noise: torch.Tensor) -> list[Tail]:
         """One tail a clip; `noise` [K, C, N, h, w] is what the clips started from."""
@@ -167,16 +211,22 @@ def check_chain(specs: Sequence[ClipSpec], tail: Tail | None) -> None:
     """Do these clips follow each other, and does the first follow `tail`?
 
     Raises:
-        SpecError: no clips, clips of several chains, or a tail that is missing, foreign or too small.
+        SpecError: no clips, clips of several chains, settings that make no sense, a tail that is missing, foreign or
+            too small, or windows without the clips they were planned with.
     """
     if not specs:
         raise SpecError("no clips to shoot: give at least one clip spec")
     first, chain = specs[0], specs[0].recipe.chain
+    check_chain_settings(chain, first.latent_frames, first.model.frames_per_latent)
+    check_prior(first.recipe.prior, chain)
     for before, spec in pairwise(specs):
         _check_follows(before, spec)
-    if isinstance(chain, NoChain):
+    if isinstance(chain, Windows) and first.index:
+        raise SpecError(
+            f"clip {first.index} is the first given of clips that are denoised together; give all of them, from clip 0"
+        )
+    if not isinstance(chain, VidRD):
         return
-    _check_settings(chain, first.frames)
     if (tail is None) != (first.previous is None):
         raise SpecError(
             f"clip {first.index} continues clip {first.previous or 'none'}, but was given"
@@ -186,15 +236,7 @@ def check_chain(specs: Sequence[ClipSpec], tail: Tail | None) -> None:
         _check_tail(first, chain, tail)
 
 
-def _check_settings(chain: VidRD, frames: int) -> None:
-    if not (0 <= chain.overlap <= frames and 0 <= chain.beta <= 1 and 0 <= chain.alpha < math.inf):
-        raise SpecError(
-            f"a chain with overlap {chain.overlap}, alpha {chain.alpha}, beta {chain.beta}; in clips of {frames}"
-            f" frames, overlap is 0 to {frames}, alpha 0 or more, beta 0 to 1"
-        )
-
-
-_SHARED = ("model", "sampler", "recipe", "width", "height", "frames")
+_SHARED = ("model", "sampler", "recipe", "width", "height", "frames", "together")
 
 
 def _check_follows(before: ClipSpec, spec: ClipSpec) -> None:
@@ -204,7 +246,13 @@ def _check_follows(before: ClipSpec, spec: ClipSpec) -> None:
             f"clips {before.index} and {spec.index} differ in {', '.join(different)}; clips that are"
             " denoised together share these, so put them into groups of their own"
         )
-    wanted = None if isinstance(spec.recipe.chain, NoChain) else before.key
+    if isinstance(spec.recipe.chain, Windows):
+        if spec.index != before.index + 1:
+            raise SpecError(
+                f"clip {spec.index} was given after clip {before.index}; give all windows of a shot in order"
+            )
+        return
+    wanted = before.key if isinstance(spec.recipe.chain, VidRD | Anchor) else None
     if spec.previous != wanted:
         raise SpecError(
             f"clip {spec.index} continues {spec.previous}, not the clip given before it ({wanted});"
@@ -216,9 +264,9 @@ def _check_tail(first: ClipSpec, chain: VidRD, tail: Tail) -> None:
     if tail.key != first.previous:
         raise SpecError(f"clip {first.index} continues {first.previous}, but the tail is that of {tail.key}")
     frames, (steps, _, overlap, *_) = tail.noise.shape[1], tail.states.shape
-    needed = chain.copies(0, first.sampler.steps)
-    if (frames, overlap, steps) != (first.frames, chain.overlap, needed):
+    needed = copied_states(chain, first.sampler.steps)
+    if (frames, overlap, steps) != (first.latent_frames, chain.overlap, needed):
         raise SpecError(
-            f"clip {first.index} shares {chain.overlap} of {first.frames} frames over {needed} steps, but the tail of"
-            f" the clip before holds {overlap} of {frames} over {steps}; all clips of a chain have one recipe"
+            f"clip {first.index} shares {chain.overlap} of {first.latent_frames} frames over {needed} steps, but the"
+            f" tail of the clip before holds {overlap} of {frames} over {steps}; all clips of a chain have one recipe"
         )

@@ -1,8 +1,9 @@
-"""What a network's output means. The only place that knows of prediction types."""
+"""What a network's output means, both ways. The only place that knows of prediction types."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -21,8 +22,20 @@ class Prediction(NamedTuple):
 Denoise = Callable[[torch.Tensor, Level], Prediction]
 """x at a level -> what is in it. Guidance takes the branches' and returns one more; the sampler cannot tell."""
 
-Reading = Callable[[torch.Tensor, torch.Tensor, Level], Prediction]
-"""(network output, x, level) -> Prediction."""
+
+@dataclass(frozen=True)
+class Reading:
+    """One parametrisation. read(output, x, level) -> Prediction; write(prediction, level) -> output, its inverse.
+
+    A reading can be called; that reads.
+    """
+
+    read: Callable[[torch.Tensor, torch.Tensor, Level], Prediction]
+    write: Callable[[Prediction, Level], torch.Tensor]
+
+    def __call__(self, output: torch.Tensor, x: torch.Tensor, level: Level) -> Prediction:
+        """As `read`."""
+        return self.read(output, x, level)
 
 
 def read_epsilon(output: torch.Tensor, x: torch.Tensor, level: Level) -> Prediction:
@@ -30,9 +43,19 @@ def read_epsilon(output: torch.Tensor, x: torch.Tensor, level: Level) -> Predict
     return Prediction((x - level.sigma * output) / level.alpha, output)
 
 
+def write_epsilon(prediction: Prediction, level: Level) -> torch.Tensor:
+    """output = eps."""
+    return prediction.eps
+
+
 def read_velocity(output: torch.Tensor, x: torch.Tensor, level: Level) -> Prediction:
     """v = alpha eps - sigma x0 (Salimans and Ho 2022): x0 = alpha x - sigma v, eps = alpha v + sigma x."""
     return Prediction(level.alpha * x - level.sigma * output, level.alpha * output + level.sigma * x)
+
+
+def write_velocity(prediction: Prediction, level: Level) -> torch.Tensor:
+    """output = alpha eps - sigma x0."""
+    return level.alpha * prediction.eps - level.sigma * prediction.x0
 
 
 def read_sample(output: torch.Tensor, x: torch.Tensor, level: Level) -> Prediction:
@@ -40,10 +63,37 @@ def read_sample(output: torch.Tensor, x: torch.Tensor, level: Level) -> Predicti
     return Prediction(output, (x - level.alpha * output) / level.sigma)
 
 
+def write_sample(prediction: Prediction, level: Level) -> torch.Tensor:
+    """output = x0."""
+    return prediction.x0
+
+
+def read_flow(output: torch.Tensor, x: torch.Tensor, level: Level) -> Prediction:
+    """u = eps - x0 (rectified flow, arXiv 2209.03003; alpha = 1 - sigma): x0 = x - sigma u, eps = x + alpha u."""
+    return Prediction(x - level.sigma * output, x + level.alpha * output)
+
+
+def write_flow(prediction: Prediction, level: Level) -> torch.Tensor:
+    """output = eps - x0."""
+    return prediction.eps - prediction.x0
+
+
+def read_flow_inverted(output: torch.Tensor, x: torch.Tensor, level: Level) -> Prediction:
+    """u = x0 - eps, the flow backwards (Mochi): x0 = x + sigma u, eps = x - alpha u."""
+    return Prediction(x + level.sigma * output, x - level.alpha * output)
+
+
+def write_flow_inverted(prediction: Prediction, level: Level) -> torch.Tensor:
+    """output = x0 - eps."""
+    return prediction.x0 - prediction.eps
+
+
 READINGS: dict[str, Reading] = {
-    "epsilon": read_epsilon,
-    "v_prediction": read_velocity,
-    "sample": read_sample,
+    "epsilon": Reading(read_epsilon, write_epsilon),
+    "v_prediction": Reading(read_velocity, write_velocity),
+    "sample": Reading(read_sample, write_sample),
+    "flow": Reading(read_flow, write_flow),
+    "flow_inverted": Reading(read_flow_inverted, write_flow_inverted),
 }
 
 

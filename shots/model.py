@@ -16,6 +16,7 @@ import torch
 from .backbones.capture import Backbone
 from .backbones.families import BY_NAME
 from .errors import ModelIncomplete, ModelRefuses
+from .levels import sampling_scheduler
 from .models import ModelCard, describe
 from .spec import ModelRef
 
@@ -83,6 +84,13 @@ class Model:
     backbone: Backbone
     device: torch.device
     pool: Pool | None
+    short_of_memory: bool = False
+
+    def split(self) -> None:
+        """From now on, samples go through the network one by one: all at once were too many for the device's memory."""
+        log.warning("%s: not enough memory for all clips at once; going on one by one", self.card.id)
+        self.short_of_memory = True
+        torch.cuda.empty_cache()
 
     @property
     def pipe(self) -> Any:
@@ -178,9 +186,7 @@ def _pipeline(card: ModelCard) -> Any:
                 f"{card.path}: diffusers cannot load it: {error}; copy or download the model again"
             ) from error
     pipe.set_progress_bar_config(disable=True)
-    # Our loop is DDIM; the scheduler gives the grid. Another one's config (PNDM, Euler ...) describes the same noise.
-    if not isinstance(pipe.scheduler, diffusers.DDIMScheduler):
-        pipe.scheduler = diffusers.DDIMScheduler.from_config(pipe.scheduler.config)
+    pipe.scheduler = sampling_scheduler(pipe.scheduler)
     return pipe
 
 

@@ -16,7 +16,14 @@ from .spec import digest
 
 log = logging.getLogger("longtake.shots")
 
-CONFIG_OF = {"scheduler": "scheduler_config.json", "tokenizer": "tokenizer_config.json"}
+CONFIG_OF = {
+    "scheduler": "scheduler_config.json",
+    "tokenizer": "tokenizer_config.json",
+    "tokenizer_2": "tokenizer_config.json",
+    "guider": "guider_config.json",
+    "image_processor": "preprocessor_config.json",
+    "feature_extractor": "preprocessor_config.json",
+}
 STEMS = ("diffusion_pytorch_model", "model")
 TEXTS = (".json", ".txt", ".model")
 """Endings of the small files beside the weights: configs, vocabularies, merges, sentencepiece models."""
@@ -51,7 +58,7 @@ def parts_of(folder: Path, index: dict[str, Any], family: Family) -> tuple[str, 
     if missing:
         raise ModelIncomplete(f"{folder}: model_index.json names no {', '.join(missing)}, and a {family.name} needs it")
     for part in present:
-        if index[part][0] not in ("diffusers", "transformers"):
+        if index[part][0] not in ("diffusers", "transformers", *family.libraries):
             raise ModelRefuses(
                 f"{folder}: part {part} is made by code of {index[part][0]!r}; only parts of diffusers and transformers"
                 " are loaded, so that a model cannot run code of its own"
@@ -60,12 +67,12 @@ def parts_of(folder: Path, index: dict[str, Any], family: Family) -> tuple[str, 
 
 
 def configs_of(folder: Path, parts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Part -> its config, for all parts."""
+    """Part -> its config, for all parts; and the model's own index as "model_index"."""
     configs = {part: read_json(folder / part / CONFIG_OF.get(part, "config.json")) for part in parts}
     for part, config in configs.items():
         if "auto_map" in config:
             raise ModelRefuses(f"{folder}: part {part} wants code of its own (auto_map); such models are not loaded")
-    return configs
+    return configs | {"model_index": read_json(folder / "model_index.json")}
 
 
 def pixel_files(folder: Path, parts: tuple[str, ...], family: Family) -> list[Path]:

@@ -6,14 +6,16 @@ import difflib
 import json
 import os
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .backbones.families import FAMILIES, Configs, Family, Limits
+from .backbones.families import BY_NAME, FAMILIES, Configs, Family, Limits, Traits
 from .errors import ModelIncomplete, ModelNotFound, ModelRefuses
+from .levels import Level, noising_of, prediction_of, sampling_scheduler
 from .model_files import configs_of, folder_digest, parts_of, pixel_files, read_json
-from .spec import ModelRef
+from .spec import ClipSpec, ModelRef, canonical
 
 EMBEDDED = Path(__file__).parent / "pocket" / "weights"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -24,7 +26,8 @@ class ModelCard:
     """A model that lies here. `digest` is over the files that decide pixels; sizes in pixels.
 
     id: what finds it again: an embedded model's name, a hub id (with `@revision`), or an absolute folder.
-    prediction, train_steps: the scheduler's; `sampler.steps` is at most train_steps.
+    prediction, train_steps: the scheduler's; `sampler.steps` is at most train_steps. video: False of an image model,
+    which IV-Mixed alone can use. latent_space: equal for models whose latents mean the same to each other's networks.
     """
 
     id: str
@@ -40,11 +43,37 @@ class ModelCard:
     frames_native: int
     size_multiple: int
     size_native: tuple[int, int]
+    traits: Traits = field(default=Traits())
+    video: bool = True
+    latent_space: str = ""
     revision: str | None = None
+    configs: Configs = field(default_factory=dict, repr=False, compare=False)
 
     def ref(self) -> ModelRef:
         """The model as a clip spec names it."""
-        return ModelRef(self.id, self.digest, self.family, self.dtype)
+        return ModelRef(self.id, self.digest, self.family, self.dtype, *self._latents)
+
+    @property
+    def _latents(self) -> tuple[int, int]:
+        return self.traits.frames_per_latent, self.traits.latent_multiple
+
+    @property
+    def frames_per_latent(self) -> int:
+        """Pictures that a latent frame after the first stands for."""
+        return self.traits.frames_per_latent
+
+    def latent_frames(self, frames: int) -> int:
+        """Latent frames of a clip of so many pictures."""
+        return self.traits.latent_frames(frames)
+
+    def grid(self, spec: ClipSpec) -> tuple[Level, ...]:
+        """The levels that the model's pipeline visits for such a clip. Imports diffusers, and torch with it."""
+        import diffusers
+
+        config = self.configs["scheduler"]
+        scheduler = sampling_scheduler(getattr(diffusers, config["_class_name"]).from_config(dict(config)))
+        told = BY_NAME[self.family].scheduled(self.configs, spec.width, spec.height, spec.frames, spec.sampler.steps)
+        return noising_of(scheduler).grid(spec.sampler.steps, **told)
 
     def snap_frames(self, n: int) -> int:
         """The frame count nearest to `n` that the model can make; the longer of two equally near."""
@@ -96,8 +125,29 @@ def describe(model_id: str, base: Path | None = None, revision: str | None = Non
     prediction, train_steps = _schedule(path, configs["scheduler"])
     digest = folder_digest(path, pixel_files(path, parts, family))
     return ModelCard(
-        shown, path, digest, family.name, dtype, prediction, train_steps, **vars(limits), revision=revision
+        shown,
+        path,
+        digest,
+        family.name,
+        dtype,
+        prediction,
+        train_steps,
+        **vars(limits),
+        traits=family.traits(configs),
+        video=family.makes_video,
+        latent_space=_latent_space(configs["vae"]),
+        revision=revision,
+        configs=configs,
     )
+
+
+_SPACE = ("_class_name", "latent_channels", "z_dim", "scaling_factor", "shift_factor", "latents_mean", "latents_std")
+
+
+def _latent_space(vae: Mapping[str, Any]) -> str:
+    """What of a VAE's config says how its latents are to be read. Equal is no proof, unequal is."""
+    depth = len(vae.get("block_out_channels") or vae.get("dim_mult") or ())
+    return canonical({name: vae.get(name) for name in _SPACE} | {"depth": depth})
 
 
 def embedded() -> dict[str, Path]:
@@ -201,11 +251,10 @@ def _told_frames(path: Path, limits: Limits) -> int | None:
 def _schedule(path: Path, config: dict[str, Any]) -> tuple[str, int]:
     """(prediction type, training steps) of a scheduler that this version can sample with."""
     where = path / "scheduler" / "scheduler_config.json"
-    prediction = config.get("prediction_type", "epsilon")
-    if "beta_schedule" not in config and "beta_start" not in config:
-        raise ModelRefuses(
-            f"{where}: {config.get('_class_name')} has no betas; this version samples with schedulers of the DDPM kind"
-        )
+    try:
+        prediction = prediction_of(config, str(config.get("_class_name")))
+    except ModelRefuses as error:
+        raise ModelRefuses(f"{where}: {error}") from None
     if config.get("clip_sample") or config.get("thresholding"):
         raise ModelRefuses(
             f"{where}: clip_sample or thresholding is on, which is meant for models of pixels, not of latents;"

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from .spec import Cfg, ClipSpec
+from collections.abc import Sequence
+from dataclasses import replace
+
+from . import ivmixed, videoguide
+from .branches import branches, passes
+from .levels import Level
+from .spec import ClipSpec
 
 
-def passes_per_step(spec: ClipSpec) -> int:
-    """Branches evaluated at each step: the conditional one, and the unconditional one when guidance needs it."""
-    guidance = spec.recipe.guidance
-    return 1 if isinstance(guidance, Cfg) and guidance.scale == 1.0 else 2
+def bill(spec: ClipSpec, distilled: bool = False, levels: Sequence[Level] | None = None) -> dict[str, int]:
+    """NFE of one clip by what costs them: guidance, stg, videoguide, iv_mixed. Chaining and priors cost none.
+
+    distilled: the model has no unconditional branch. levels: of the model's grid; needed for `videoguide.until`.
+
+    Raises:
+        SpecError: CFG++ on a distilled model, or `until` without levels.
+    """
+    recipe, steps = spec.recipe, spec.sampler.steps
+    plain = passes(replace(recipe, stg=None), steps, distilled)
+    found = {"guidance": plain}
+    if recipe.stg:
+        found["stg"] = passes(recipe, steps, distilled) - plain
+    if recipe.videoguide:
+        told = replace(recipe, stg=None)
+        asked = videoguide.nfe(
+            recipe.videoguide, steps, lambda step: len(branches(told, step, steps, distilled)), levels
+        )
+        found["videoguide"] = asked
+    if recipe.iv_mixed:
+        found["iv_mixed"] = sum(ivmixed.nfe(recipe.iv_mixed, steps))
+    return found
 
 
-def predicted_nfe(spec: ClipSpec) -> int:
-    """NFE of one clip. Chaining (VidRD) and correlated priors (PYoCo) cost none."""
-    return spec.sampler.steps * passes_per_step(spec)
+def predicted_nfe(spec: ClipSpec, distilled: bool = False, levels: Sequence[Level] | None = None) -> int:
+    """NFE of one clip, all methods together."""
+    return sum(bill(spec, distilled, levels).values())

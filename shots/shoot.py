@@ -1,13 +1,14 @@
 """Clip specs in, footage out: the one place where methods are put in order.
 
-Order of a step: VidRD's copies, guidance around the network, the sampler's line. The first
-noise is the prior's, then the chain's.
+Order of a step: IV-Mixed's walk, VidRD's copies, guidance around the network (CFG or CFG++ with skip guidance,
+VideoGuide outermost), the sampler's line, VideoGuide's refresh, the average of windows. The first noise is the
+prior's, then the chain's.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -15,21 +16,20 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from .backbones.capture import Call
-from .chain import Copies, Tail, check_chain, first_noise
-from .denoiser import Prediction, reading_of
-from .errors import BadFootage, ModelRefuses, SpecError
-from .guidance import Branch, guided_by
-from .levels import Level
+from .anchor import LastPicture, read_picture
+from .chain import Tail, check_chain
+from .checkpoint import Checkpoint
+from .denoising import Denoising
+from .errors import BadFootage, SpecError
 from .model import Model, load, one_thread
 from .price import predicted_nfe
-from .priors import draw
-from .sampling import ddim
-from .spec import ClipSpec, VidRD, canonical
+from .spec import Anchor, ClipSpec, ModelRef, canonical
 
-__all__ = ["Footage", "Model", "Tail", "load", "predicted_nfe", "shoot"]
+__all__ = ["Checkpoint", "Footage", "LastPicture", "Model", "Tail", "load", "predicted_nfe", "shoot"]
 
 OnStep = Callable[[int, int], None]
+OnState = Callable[[int, Callable[[], Checkpoint]], None]
+"""(steps done, what makes a checkpoint of this moment)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Footage:
     spec: ClipSpec
     latents: torch.Tensor
     frames: np.ndarray
-    tail: Tail | None
+    tail: Tail | LastPicture | None
     nfe: int
     seconds: dict[str, float]
 
@@ -54,13 +54,31 @@ class Footage:
         return save({"latents": self.latents.contiguous()}, {"longtake": about})
 
 
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """Who is told of each step: on_step(done, steps), and on_state, which may keep a checkpoint. Either may raise
+    (Interrupted) to stop; on_state comes first."""
+
+    on_step: OnStep | None = None
+    on_state: OnState | None = None
+
+
 def shoot(
-    specs: Sequence[ClipSpec], model: Model, tail: Tail | None = None, on_step: OnStep | None = None
+    specs: Sequence[ClipSpec],
+    model: Model,
+    tail: Tail | LastPicture | None = None,
+    on_step: OnStep | None = None,
+    others: Mapping[ModelRef, Model] | None = None,
+    start: Checkpoint | None = None,
+    on_state: OnState | None = None,
 ) -> Iterator[Footage]:
     """Denoise consecutive clips of one chain in lockstep, then decode and yield them one by one.
 
-    tail: what the clip before the first one left, None at the start of a chain. on_step(done, steps) is called after
-    every step and may raise (Interrupted) to stop.
+    tail: what the clip before the first one left, None at the start of a chain. others: the models that the recipe
+    names besides the clips' own (a teacher, an image model). start: a checkpoint of these very clips to go on from.
+    on_step(done, steps) is called after every step and may raise (Interrupted) to stop; on_state before it.
+
+    Anchored clips depend on each other's pictures: they are denoised and decoded one after another.
 
     Raises, before anything runs:
         SpecError: the clips do not belong together, or not to the tail. ModelRefuses: not this model's size or frames.
@@ -68,9 +86,18 @@ def shoot(
         BadFootage: the network or the VAE returned something that is not a picture.
     """
     specs = tuple(specs)
-    check_chain(specs, tail)
+    check_chain(specs, tail if isinstance(tail, Tail) else None)
     _check_model(specs[0], model)
-    return _shoot(specs, model, tail, on_step)
+    models = dict(others or {}) | {specs[0].model: model}
+    missing = [ref.id for ref in specs[0].models if ref not in models]
+    if missing:
+        raise SpecError(
+            f"clip {specs[0].index} needs the models {', '.join(missing)}, too; load them and pass `others`"
+        )
+    watch = Watch(on_step, on_state)
+    if isinstance(specs[0].recipe.chain, Anchor):
+        return _anchored(specs, models, tail, start, watch)
+    return _lockstep(specs, models, tail if isinstance(tail, Tail) else None, start, watch)
 
 
 def _check_model(spec: ClipSpec, model: Model) -> None:
@@ -85,112 +112,56 @@ def _check_model(spec: ClipSpec, model: Model) -> None:
     card.check_steps(spec.sampler.steps)
 
 
-def _shoot(specs: tuple[ClipSpec, ...], model: Model, tail: Tail | None, on_step: OnStep | None) -> Iterator[Footage]:
+def _anchored(
+    specs: tuple[ClipSpec, ...],
+    models: Mapping[ModelRef, Model],
+    tail: Tail | LastPicture | None,
+    start: Checkpoint | None,
+    watch: Watch,
+) -> Iterator[Footage]:
+    """One clip after another, each from the last picture of the one before."""
+    before = tail
+    for spec in specs:
+        if spec.previous is not None and not (isinstance(before, LastPicture) and before.key == spec.previous):
+            raise SpecError(f"clip {spec.index} begins with the last picture of clip {spec.previous}; give its tail")
+        picture = before.picture if isinstance(before, LastPicture) else None
+        mine = start if start is not None and start.keys == (spec.key,) else None
+        for footage in _lockstep((spec,), models, None, mine, watch, picture):
+            before = footage.tail
+            yield footage
+
+
+def _lockstep(
+    specs: tuple[ClipSpec, ...],
+    models: Mapping[ModelRef, Model],
+    tail: Tail | None,
+    start: Checkpoint | None,
+    watch: Watch,
+    picture: np.ndarray | None = None,
+) -> Iterator[Footage]:
     began = time.perf_counter()
-    group = _Group(specs, model)
-    latents, tails = _denoise(group, tail, on_step)
+    model = models[specs[0].model]
+    images = [read_picture(spec.image) if spec.image else picture for spec in specs]
+    denoising = Denoising(specs, models, tail, images)
+    with torch.inference_mode(), one_thread():
+        x = denoising.run(start, watch.on_step, watch.on_state)
+    # Copied outside inference mode: whoever gets these may change them in place.
+    latents = [clip.to("cpu", copy=True) for clip in x]
+    tails = denoising.tails()
     denoised = time.perf_counter() - began
-    for start in range(0, len(specs), model.threads):
-        wave = range(start, min(start + model.threads, len(specs)))
+    for first in range(0, len(specs), model.threads):
+        wave = range(first, min(first + model.threads, len(specs)))
         began = time.perf_counter()
         pictures = model.map(_decode, [specs[k] for k in wave], repeat(model, len(wave)), [latents[k] for k in wave])
         decoding = (time.perf_counter() - began) / len(wave)
         for k, frames in zip(wave, pictures, strict=True):
             seconds = {
-                "network": group.network_seconds / len(specs),
+                "network": denoising.network_seconds / len(specs),
                 "vae": decoding,
                 "total": denoised / len(specs) + decoding,
             }
-            yield Footage(specs[k], latents[k], frames, tails[k], group.nfe[k], seconds)
-
-
-def _denoise(
-    group: _Group, tail: Tail | None, on_step: OnStep | None
-) -> tuple[list[torch.Tensor], Sequence[Tail | None]]:
-    """Final latents and tails of the group's clips, on the CPU."""
-    specs, first = group.specs, group.specs[0]
-    chain = first.recipe.chain
-    _check_tail_fits(tail, group.shape)
-    noise = first_noise(specs, [draw(spec, group.shape) for spec in specs], tail)
-    copies = Copies(chain, first.frames, len(specs), first.sampler.steps, tail) if isinstance(chain, VidRD) else None
-    with torch.inference_mode(), one_thread():
-        x = ddim(
-            noise.to(group.model.device),
-            group.levels,
-            guided_by(first.recipe.guidance, group.evaluate),
-            (copies,) if copies else (),
-            on_step,
-        )
-    # Copied outside inference mode: whoever gets these may change them in place.
-    latents = [clip.to("cpu", copy=True) for clip in x]
-    return latents, copies.tails(specs, noise) if copies else [None] * len(specs)
-
-
-def _check_tail_fits(tail: Tail | None, shape: tuple[int, int, int, int]) -> None:
-    if tail is not None and tuple(tail.noise.shape) != shape:
-        raise SpecError(
-            f"the tail's noise is {tuple(tail.noise.shape)}, but this clip's is {shape};"
-            " clips of one chain have one size"
-        )
-
-
-class _Group:
-    """The clips of one shoot around the real network: captured calls, evaluation, and the bill."""
-
-    def __init__(self, specs: tuple[ClipSpec, ...], model: Model) -> None:
-        self.specs = specs
-        self.model = model
-        self.nfe = [0] * len(specs)
-        self.network_seconds = 0.0
-        # On one pool thread: text encoders, too, give other bits with other numbers of intra-op threads.
-        (self.calls,) = model.map(self._capture, [model])
-        captured = self.calls[0]["cond"]
-        self.shape, self.levels = captured.shape, captured.levels
-        self.reading = reading_of(model.card.prediction, self.levels)
-        if len(self.levels) != specs[0].sampler.steps + 1:
-            raise ModelRefuses(f"model {model.card.id} makes {len(self.levels) - 1} steps of {specs[0].sampler.steps}")
-
-    def _capture(self, model: Model) -> list[dict[Branch, Call]]:
-        def call(spec: ClipSpec, prompt: str) -> Call:
-            return model.backbone.capture(prompt, spec.width, spec.height, spec.frames, spec.sampler.steps)
-
-        return [{"cond": call(s, s.prompt), "uncond": call(s, s.negative_prompt)} for s in self.specs]
-
-    def evaluate(self, x: torch.Tensor, level: Level, branches: Sequence[Branch]) -> tuple[Prediction, ...]:
-        """Every clip of x [K, C, F, h, w] on every branch; the only place where the network runs."""
-        began = time.perf_counter()
-        asked = [(k, branch) for branch in branches for k in range(len(x))]
-        outputs = self._outputs(x, level, asked)
-        self.network_seconds += time.perf_counter() - began
-        for (k, _), output in zip(asked, outputs, strict=True):
-            self.nfe[k] += 1
-            self._check(output, k, level)
-        stacked = torch.stack(outputs).unflatten(0, (len(branches), len(x)))
-        return tuple(self.reading(output, x, level) for output in stacked)
-
-    def _outputs(self, x: torch.Tensor, level: Level, asked: list[tuple[int, Branch]]) -> list[torch.Tensor]:
-        calls = [self.calls[k][branch] for k, branch in asked]
-        if self.model.pool is None:
-            return list(self.model.backbone.evaluate(x[[k for k, _ in asked]], level, calls))
-
-        def one(k: int, call: Call) -> torch.Tensor:
-            # A copy of its own: matrix kernels may treat memory by its alignment, which within a stack depends on k.
-            return self.model.backbone.evaluate(x[k : k + 1].clone(), level, [call])[0]
-
-        return self.model.map(one, [k for k, _ in asked], calls)
-
-    def _check(self, output: torch.Tensor, k: int, level: Level) -> None:
-        if tuple(output.shape) != self.shape:
-            raise BadFootage(self._blame(k, level, f"shape {tuple(output.shape)} instead of {self.shape}"))
-        if not torch.isfinite(output).all():
-            raise BadFootage(self._blame(k, level, "values that are not finite numbers (NaN or infinity)"))
-
-    def _blame(self, k: int, level: Level, what: str) -> str:
-        steps = self.specs[0].sampler.steps
-        return (
-            f"clip {self.specs[k].index}, step {level.i + 1} of {steps}: the network of {self.model.card.id}"
-            f" returned {what}; another dtype (float32), a smaller guidance scale or another seed may help"
-        )
+            left = LastPicture(specs[k].key, frames[-1]) if isinstance(specs[k].recipe.chain, Anchor) else tails[k]
+            yield Footage(specs[k], latents[k], frames, left, denoising.nfe[k], seconds)
 
 
 def _decode(spec: ClipSpec, model: Model, latents: torch.Tensor) -> np.ndarray:

@@ -10,12 +10,60 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Self
 
 from .errors import SpecError
+from .joins import join_of
+from .settings import (
+    ADDED,
+    KINDS,
+    UNHASHED,
+    Anchor,
+    Cfg,
+    CfgPlusPlus,
+    Chain,
+    FreeNoise,
+    Guidance,
+    Iid,
+    IvMixed,
+    ModelRef,
+    NoChain,
+    Prior,
+    Pyoco,
+    Stg,
+    VideoGuide,
+    VidRD,
+    Windows,
+    within,
+)
 
-UNHASHED = {"hashed": False}
+__all__ = [
+    "Anchor",
+    "Cfg",
+    "CfgPlusPlus",
+    "Chain",
+    "ClipSpec",
+    "FreeNoise",
+    "Guidance",
+    "Iid",
+    "ImageRef",
+    "IvMixed",
+    "ModelRef",
+    "NoChain",
+    "Prior",
+    "Pyoco",
+    "Recipe",
+    "Sampler",
+    "Stg",
+    "VidRD",
+    "VideoGuide",
+    "Windows",
+    "canonical",
+    "digest",
+    "hashed_fields",
+    "within",
+]
 
 
 def canonical(value: object) -> str:
@@ -29,135 +77,77 @@ def digest(kind: str, version: int, value: object) -> str:
 
 
 def hashed_fields(value: Any) -> Any:
-    """A dataclass as plain data, without the fields marked as not deciding pixels; `kind` and `version` kept."""
-    if is_dataclass(value) and not isinstance(value, type):
-        named = {
-            # A scale of 3 and one of 3.0 are equal settings and must be one text.
-            f.name: getattr(value, f.name) + 0.0 if f.type == "float" else hashed_fields(getattr(value, f.name))
-            for f in fields(value)
-            if f.metadata.get("hashed", True)
-        }
-        marks = {m: getattr(value, m) for m in ("kind", "version") if hasattr(value, m)}
-        return marks | named
-    return value
+    """A dataclass as plain data: what decides pixels. `kind` and `version` are kept."""
+    return _plain(value, hashed=True)
+
+
+def _plain(value: Any, hashed: bool) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item, hashed) for item in value]
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    named = {
+        f.name: _plain(_number(f, getattr(value, f.name)), hashed)
+        for f in fields(value)
+        if not hashed or _counts(f, getattr(value, f.name))
+    }
+    marks = {m: getattr(value, m) for m in ("kind", "version") if hasattr(value, m)}
+    return marks | named
+
+
+def _number(f: Field[Any], value: Any) -> Any:
+    """A scale of 3 and one of 3.0 are equal settings and must be one text."""
+    if "float" not in str(f.type) or value is None:
+        return value
+    return tuple(v + 0.0 for v in value) if isinstance(value, tuple) else value + 0.0
+
+
+def _counts(f: Field[Any], value: object) -> bool:
+    """Is this field in the key? Not when it decides no pixels, nor when it came later and asks for nothing."""
+    asks = f.default is MISSING or value != f.default
+    return bool(f.metadata.get("hashed", True)) and (asks or not f.metadata.get("added", False))
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRef:
-    """A model as a clip needs it: `digest` and `dtype` decide pixels, `id` says where to load it from."""
+class ImageRef:
+    """A picture that decides pixels: its bytes do (`digest`, "sha256:..."), where it lies (`path`) does not."""
 
-    id: str = field(metadata=UNHASHED)
+    path: str = field(metadata=UNHASHED)
     digest: str
-    family: str
-    dtype: str = "float32"
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """`x' = alpha' x0 + sigma' eps` over the scheduler's own grid of `steps` levels (DDIM with eta 0)."""
+    """How a clip goes from noise to picture over the scheduler's own grid of `steps` levels.
 
-    name: Literal["ddim"] = "ddim"
-    steps: int = 25
-
-
-@dataclass(frozen=True)
-class Cfg:
-    """Classifier-free guidance: `eps = eps_u + scale (eps_c - eps_u)`. At scale 1 only the conditional pass runs."""
-
-    kind = "cfg"
-    version = 1
-    scale: float = 3.0
-
-
-@dataclass(frozen=True)
-class CfgPlusPlus:
-    """CFG++ (Chung et al. 2024): x0 from the interpolated eps, renoise with the unconditional one; scale in [0, 1]."""
-
-    kind = "cfg_plus_plus"
-    version = 1
-    scale: float = 0.6
-
-
-@dataclass(frozen=True)
-class Iid:
-    """Independent Gaussian noise in every frame."""
-
-    kind = "iid"
-    version = 1
-
-
-@dataclass(frozen=True)
-class Pyoco:
-    """Correlated noise between frames (PYoCo, arXiv 2305.10474): `alpha` 0 is independent noise."""
-
-    kind = "pyoco"
-    version = 1
-    mode: Literal["mixed", "progressive"] = "progressive"
-    alpha: float = 0.3
-
-
-@dataclass(frozen=True)
-class NoChain:
-    """Clips of one shot do not know each other."""
-
-    kind = "none"
-    version = 1
-
-
-@dataclass(frozen=True)
-class VidRD:
-    """Noise reuse between clips (VidRD, arXiv 2309.03549).
-
-    overlap: M, frames that a clip shares with the one before it, 0 to N.
-    alpha: how much of the previous clip's noise the other N-M frames keep (PNS); 0 is fresh noise.
-    beta: share of the steps in which the first M frames are held to the previous clip's (DSG), 0 to 1.
-    schedule: `staged` frees frame j after ceil(beta T (1 - j/M)) steps, as published; `constant` holds all
-        M frames for ceil(beta T) steps, so beta 1 holds them at every step.
-    order: `reverse` starts from the mirrored tail and keeps all frames, as published; `forward` follows the
-        last M frames in order, and the cut drops them.
-
-    The defaults are those that measured best on the pocket model (docs/chaining.md).
+    ddim: `x' = alpha' x0 + sigma' eps`, which is Euler's step for flow matching. dpmpp_2m: DPM-Solver++ of second
+    order (Lu et al. 2022, arXiv 2211.01095), which starts anew wherever a method has changed the state.
     """
 
-    kind = "vidrd"
-    version = 1
-    overlap: int = 4
-    alpha: float = 4.0
-    beta: float = 1.0
-    schedule: Literal["staged", "constant"] = "constant"
-    order: Literal["forward", "reverse"] = "forward"
-
-    def copies(self, j: int, steps: int) -> int:
-        """Number of steps at whose start frame `j` is copied: c_j = ceil(beta T (1 - j/M)) when staged."""
-        if j >= self.overlap:
-            return 0
-        share = 1.0 if self.schedule == "constant" else 1.0 - j / self.overlap
-        # Rounded first: 0.4 * 50 * (1 - 1/4) is 15.000000000000002 in floating point, and 15 copies on paper.
-        return -int(-round(self.beta * steps * share, 9) // 1)
-
-
-Guidance = Cfg | CfgPlusPlus
-Prior = Iid | Pyoco
-Chain = NoChain | VidRD
-_KINDS: dict[str, Any] = {c.kind: c for c in (Cfg, CfgPlusPlus, Iid, Pyoco, NoChain, VidRD)}
+    name: Literal["ddim", "dpmpp_2m"] = "ddim"
+    steps: int = 25
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Settings of all methods. What a setting means stands in its own class."""
 
-    guidance: Guidance = Cfg()
-    prior: Prior = Iid()
-    chain: Chain = VidRD()
+    guidance: Guidance = field(default=Cfg())
+    prior: Prior = field(default=Iid())
+    chain: Chain = field(default=VidRD())
+    stg: Stg | None = field(default=None, metadata=ADDED)
+    videoguide: VideoGuide | None = field(default=None, metadata=ADDED)
+    iv_mixed: IvMixed | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True)
 class ClipSpec:
     """Everything that decides the pixels of one clip.
 
-    width, height: pixels. frames: N, frames denoised together, before the cut drops any. index: place in the
-    chain, from 0; frame j of the clip draws its noise as frame `start + j` of the shot's stream. previous: key
-    of the clip that this one continues, None for the first of a chain.
+    width, height: pixels. frames: frames of the decoded clip, before the cut drops any. index: place in the chain,
+    from 0; latent frame j of the clip draws its noise as frame `start + j` of the shot's stream. previous: key
+    of the clip that this one continues, None for the first of a chain. together: digest of all clips that are
+    denoised with this one, where they depend on each other both ways (`windows`). image: the picture it starts from.
     """
 
     model: ModelRef
@@ -171,6 +161,8 @@ class ClipSpec:
     sampler: Sampler
     recipe: Recipe
     previous: str | None = None
+    together: str | None = field(default=None, metadata=ADDED)
+    image: ImageRef | None = field(default=None, metadata=ADDED)
 
     kind = "ClipSpec"
     version = 1
@@ -185,27 +177,44 @@ class ClipSpec:
         )
 
     @property
-    def dropped(self) -> int:
-        """Leading frames that repeat the previous clip's tail and that the cut drops."""
+    def latent_frames(self) -> int:
+        """N: frames of the latent video; a causal VAE holds the first picture alone, then several in each."""
+        count, multiple = 1 + (self.frames - 1) // self.model.frames_per_latent, self.model.latent_multiple
+        return -(-count // multiple) * multiple
+
+    @property
+    def overlap(self) -> int:
+        """Latent frames that this clip shares with the one before it in the chain, were there one."""
         chain = self.recipe.chain
-        return chain.overlap if isinstance(chain, VidRD) and chain.order == "forward" and self.index else 0
+        return chain.overlap if isinstance(chain, VidRD | Windows) else 0
+
+    @property
+    def dropped(self) -> int:
+        """Leading frames that repeat the previous clip's end and that the cut drops."""
+        return join_of(self.recipe.chain, self.model.frames_per_latent).dropped if self.index else 0
 
     @property
     def start(self) -> int:
-        """Frame of the shot that this clip's first frame stands for."""
+        """Latent frame of the shot that this clip's first one stands for."""
         chain = self.recipe.chain
-        step = self.frames - (chain.overlap if isinstance(chain, VidRD) and chain.order == "forward" else 0)
-        return self.index * step
+        shared = self.overlap if not (isinstance(chain, VidRD) and chain.order == "reverse") else 0
+        return self.index * (self.latent_frames - shared)
+
+    @property
+    def models(self) -> tuple[ModelRef, ...]:
+        """All models that this clip needs, its own first, each once."""
+        recipe = self.recipe
+        others = (recipe.videoguide and recipe.videoguide.teacher, recipe.iv_mixed and recipe.iv_mixed.image)
+        return tuple(dict.fromkeys([self.model, *(ref for ref in others if ref)]))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data from which `from_dict` makes an equal spec; includes what is not hashed."""
-        data = hashed_fields(self)
-        data["model"]["id"] = self.model.id
+        data: dict[str, Any] = _plain(self, hashed=False)
         return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The spec that `to_dict` described.
+        """The spec that `to_dict` described, of this or an earlier longtake.
 
         Raises:
             SpecError: the data is of another kind or version, or a field is missing or unknown.
@@ -216,6 +225,7 @@ class ClipSpec:
             )
         try:
             rest = {k: v for k, v in data.items() if k not in ("kind", "version", "model", "sampler", "recipe")}
+            rest["image"] = ImageRef(**rest["image"]) if rest.get("image") else None
             return cls(
                 model=ModelRef(**data["model"]),
                 sampler=Sampler(**data["sampler"]),
@@ -228,12 +238,17 @@ class ClipSpec:
 
 def recipe_from_dict(data: dict[str, Any]) -> Recipe:
     """The recipe whose parts `hashed_fields` wrote out, each by its `kind`."""
-    return Recipe(**{name: _part(value) for name, value in data.items()})
+    return Recipe(**{name: value and _part(value) for name, value in data.items()})
 
 
 def _part(data: dict[str, Any]) -> Any:
-    settings = {k: v for k, v in data.items() if k not in ("kind", "version")}
-    cls = _KINDS[data["kind"]]
+    settings: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k not in ("kind", "version")
+    }
+    cls = KINDS[data["kind"]]
     if data["version"] != cls.version:
         raise SpecError(f"{data['kind']} of version {data['version']} cannot be read by version {cls.version}")
+    for name in ("teacher", "image"):
+        if settings.get(name):
+            settings[name] = ModelRef(**settings[name])
     return cls(**settings)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Update, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from .database import Database, locked, select_in
 from .owner import Owner
@@ -17,6 +17,12 @@ from .rows import Attempt, Take, TakeRow, micros, seconds, seconds_or_none, stor
 from .states import AttemptState, TakeState, check_attempt
 from .tables import attempts, clips, takes
 from .takes import accepted, clips_missing, take_of
+
+# Made once: SQLAlchemy takes longer to put a statement together than SQLite to run it.
+_BEGINS = insert(attempts).returning(attempts.c.id, sort_by_parameter_order=True)
+_ACCEPTS = insert(takes).returning(takes)
+_ENDS = update(attempts).where(attempts.c.id == bindparam("attempt"))
+_ONE = locked(select(attempts).where(attempts.c.id == bindparam("attempt")))
 
 
 class Attempts(Database):
@@ -41,11 +47,10 @@ class Attempts(Database):
             "worker": worker,
             "started_at": micros(),
         }
-        made = insert(attempts).returning(attempts.c.id, sort_by_parameter_order=True)
         with self._write() as connection:
             running(connection, production)
             clips_missing(connection, keys)
-            return list(connection.execute(made, [row | {"key": key} for key in keys]).scalars())
+            return list(connection.execute(_BEGINS, [row | {"key": key} for key in keys]).scalars())
 
     def finish_attempt(self, attempt: int, made: TakeRow) -> Take:
         """Record what an attempt made; the clip's accepted take, which is another's when another was first.
@@ -55,8 +60,9 @@ class Attempts(Database):
         """
         with self._durable() as connection:
             row = _attempt(connection, attempt, made.key)
-            # All who finish this clip pass here one by one.
-            connection.execute(locked(select(clips.c.key).where(clips.c.key == made.key))).one()
+            if connection.dialect.name != "sqlite":
+                # All who finish this clip pass here one by one; SQLite has let in one writer only.
+                connection.execute(locked(select(clips.c.key).where(clips.c.key == made.key))).one()
             first = accepted(connection, made.key)
             if row.state in (AttemptState.DONE, AttemptState.DUPLICATE) and first is not None:
                 return first
@@ -64,7 +70,7 @@ class Attempts(Database):
             check_attempt(attempt, row.state, end)
             if first is None:
                 first = _accept(connection, attempt, row.device, made)
-            connection.execute(_ended(attempt, end, message=_difference(first, made)))
+            _end(connection, row, end, message=_difference(first, made), error_type=None)
             return first
 
     def fail_attempt(self, attempt: int, error_type: str, message: str, trace: str = "", log_tail: str = "") -> str:
@@ -87,9 +93,15 @@ class Attempts(Database):
 
     def attempts(self, key: str) -> list[Attempt]:
         """All attempts of a clip, the first one first."""
-        query = select(attempts).where(attempts.c.key == key).order_by(attempts.c.id)
+        return self.attempts_of([key]).get(key, [])
+
+    def attempts_of(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
+        """All attempts of each clip, the first one first, with what went wrong; clips without any are absent."""
+        found: dict[str, list[Attempt]] = {}
         with self._read() as connection:
-            return [_shown(row) for row in connection.execute(query)]
+            for row in select_in(connection, select(attempts).order_by(attempts.c.id), attempts.c.key, keys):
+                found.setdefault(row.key, []).append(_shown(row))
+        return found
 
     def running_attempts(self, film_production: int) -> list[Attempt]:
         """Attempts of a production that have not ended."""
@@ -101,12 +113,19 @@ class Attempts(Database):
 
     def failures(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
         """Failed attempts of each clip since it last succeeded or was released, the oldest first; others are absent."""
+        return self._since_success(keys, AttemptState.FAILED)
+
+    def losses(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
+        """As `failures`, of attempts whose process died: killed, out of memory, or brought down by the clip itself."""
+        return self._since_success(keys, AttemptState.LOST)
+
+    def _since_success(self, keys: Iterable[str], state: AttemptState) -> dict[str, list[Attempt]]:
         earlier = attempts.alias()
         success = select(func.coalesce(func.max(earlier.c.id), 0)).where(
             earlier.c.key == attempts.c.key, earlier.c.state == AttemptState.DONE
         )
         query = select(attempts).where(
-            attempts.c.state == AttemptState.FAILED,
+            attempts.c.state == state,
             attempts.c.forgiven_at.is_(None),
             attempts.c.id > success.scalar_subquery(),
         )
@@ -120,7 +139,7 @@ class Attempts(Database):
         with self._write() as connection:
             row = _attempt(connection, attempt)
             check_attempt(attempt, row.state, state)
-            connection.execute(_ended(attempt, state, **values))
+            _end(connection, row, state, **values)
 
 
 def failure_digest(error_type: str, message: str) -> str:
@@ -130,14 +149,15 @@ def failure_digest(error_type: str, message: str) -> str:
 
 
 def _attempt(connection: Connection, attempt: int, key: str | None = None) -> Row[Any]:
-    row = connection.execute(locked(select(attempts).where(attempts.c.id == attempt))).one_or_none()
+    row = connection.execute(_ONE, {"attempt": attempt}).one_or_none()
     if row is None or key not in (None, row.key):
         raise unknown("attempt", attempt if key is None else f"{attempt} of clip {key}")
     return row
 
 
-def _ended(attempt: int, state: AttemptState, **values: str | None) -> Update:
-    return update(attempts).where(attempts.c.id == attempt).values(state=state, ended_at=micros(), **values)
+def _end(connection: Connection, attempt: Row[Any], state: AttemptState, **values: str | None) -> None:
+    ended = max(micros(), attempt.started_at)  # a clock may be put back while a clip is rendered
+    connection.execute(_ENDS, {"attempt": attempt.id, "state": state, "ended_at": ended, **values})
 
 
 def _accept(connection: Connection, attempt: int, device: str, made: TakeRow) -> Take:
@@ -161,7 +181,7 @@ def _accept(connection: Connection, attempt: int, device: str, made: TakeRow) ->
         "environment_json": json.dumps(dict(made.environment), sort_keys=True),
         "accepted_at": micros(),
     }
-    return take_of(connection.execute(insert(takes).returning(takes), row).one())
+    return take_of(connection.execute(_ACCEPTS, row).one())
 
 
 def _difference(first: Take, made: TakeRow) -> str | None:

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Engine, Row, Select, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -26,6 +26,7 @@ from .rows import micros
 
 # SQLite before 3.32 takes 999 variables a statement.
 CHUNK = 900
+T = TypeVar("T", str, int)
 
 
 def connect(address: Address) -> Engine:
@@ -144,7 +145,7 @@ def translated(address: Address) -> Iterator[None]:
 
 
 def select_in(
-    connection: Connection, statement: Select[Any], column: Column[str], values: Iterable[str]
+    connection: Connection, statement: Select[Any], column: Column[T], values: Iterable[T]
 ) -> Iterator[Row[Any]]:
     """Rows of `statement` whose `column` is one of `values`, of which there may be any number."""
     wanted = list(dict.fromkeys(values))

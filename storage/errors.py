@@ -20,6 +20,9 @@
         +-- FileDamaged          a stored file is not what it was
         +-- StoreFull            no room on the disk (files or ledger)
         +-- StoreUnwritable      no permission, or a read-only disk (files or ledger)
+        +-- StoreUnreachable     a store elsewhere did not answer for as long as we wait
+        +-- ExportInvalid        a folder that is no exported film, or cannot become one
+        +-- StoreUnknown         an address of a store that cannot be understood, or needs a package that is not here
 
 Every message says what, the given value, what is allowed and what to do next. None holds a password.
 """
@@ -98,25 +101,25 @@ class FileIdInvalid(FilesError):
 
 
 class FileMissing(FilesError):
-    """A stored file is gone: `id`, `path`."""
+    """A stored file is gone: `id`, `path` (here), `shown` (where it should be: `path`, or an address elsewhere)."""
 
-    def __init__(self, id: str, path: Path) -> None:
+    def __init__(self, id: str, path: Path, shown: str = "") -> None:
         super().__init__(
-            f"Stored file {id} is missing: {path} does not exist. "
+            f"Stored file {id} is missing: {shown or path} does not exist. "
             "Restore it from a backup, or render the film again to make it anew."
         )
-        self.id, self.path = id, path
+        self.id, self.path, self.shown = id, path, shown or str(path)
 
 
 class FileDamaged(FilesError):
-    """A stored file is not what it was: `id`, `path`, `expected` and `found` (sha256, hex)."""
+    """A stored file is not what it was: `id`, `path` and `shown` as above, `expected` and `found` (sha256, hex)."""
 
-    def __init__(self, id: str, path: Path, expected: str, found: str) -> None:
+    def __init__(self, id: str, path: Path, expected: str, found: str, shown: str = "") -> None:
         super().__init__(
-            f"Stored file {path} is damaged: its sha256 is {found}, expected {expected}. "
+            f"Stored file {shown or path} is damaged: its sha256 is {found}, expected {expected}. "
             "Its clip will be rendered again at the next run of the film; `longtake verify` lists all such files."
         )
-        self.id, self.path, self.expected, self.found = id, path, expected, found
+        self.id, self.path, self.expected, self.found, self.shown = id, path, expected, found, shown or str(path)
 
 
 class StoreFull(FilesError):
@@ -125,3 +128,15 @@ class StoreFull(FilesError):
 
 class StoreUnwritable(FilesError):
     """No permission to write, or a read-only disk."""
+
+
+class StoreUnreachable(FilesError):
+    """A store elsewhere did not answer for as long as we wait."""
+
+
+class StoreUnknown(FilesError):
+    """An address of a store that cannot be understood, or that needs a package which is not installed."""
+
+
+class ExportInvalid(FilesError):
+    """A folder that is no exported film, a damaged one, one of another version, or one that is not empty."""

@@ -17,7 +17,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import FileDamaged, FileIdInvalid, FileMissing, FilesError, StoreFull, StoreUnwritable
@@ -25,10 +26,20 @@ from .scratch import Scratch
 
 FileId = str  # "sha256-<64 hex digits>" and a suffix, such as ".mkv"
 
+ASIDE = "damaged"
+"""Folder in the store for what has been set aside."""
 _ID = re.compile(r"sha256-([0-9a-f]{64})(\.[a-z0-9]{1,16})?")
 _SUFFIX = re.compile(r"(\.[a-z0-9]{1,16})?")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored file. `changed_at`: seconds since the epoch by the store's clock."""
+
+    bytes: int
+    changed_at: float
 
 
 class Files:
@@ -93,26 +104,47 @@ class Files:
 
     def verify(self, id: FileId) -> bool:
         """Whether the file is there and its bytes are what they were; always reads all of it."""
-        self._verified.pop(id, None)
         try:
-            self.open_verified(id)
+            self.check(id)
         except (FileMissing, FileDamaged):
             return False
         return True
 
+    def check(self, id: FileId) -> None:
+        """Read all of a file in the store. Raises FileMissing, FileDamaged, FileIdInvalid."""
+        self._verified.pop(id, None)
+        self.open_verified(id)
+
+    def place(self, id: FileId) -> str:
+        """Where the file lies or should lie, for a person to read."""
+        return str(self._place(id))
+
     def exists(self, id: FileId) -> bool:
         """Whether there is a file of that name; its bytes are not looked at."""
         return self._place(id).exists()
+
+    def present(self, ids: Iterable[FileId]) -> set[FileId]:
+        """Those of `ids` that are in the store; their bytes are not looked at. The way to ask for thousands."""
+        return {id for id in ids if self.exists(id)}
 
     def size(self, id: FileId) -> int:
         """Bytes. Raises FileMissing, FileIdInvalid."""
         return self.path(id).stat().st_size
 
     def ids(self) -> Iterator[FileId]:
-        """All files of the store, in order. For thousands of questions `set(files.ids())` is faster than `exists`."""
+        """All files of the store, in order."""
         folders = sorted(f.name for f in self.root.glob("??")) if self.root.exists() else []
         for folder in folders:
             yield from sorted(name for name in os.listdir(self.root / folder) if _ID.fullmatch(name))
+
+    def entries(self) -> dict[FileId, Entry]:
+        """All files of the store with their sizes and times."""
+        found = {}
+        for id in self.ids():
+            with contextlib.suppress(FileNotFoundError):  # another may be sweeping
+                seen = self._place(id).stat()
+                found[id] = Entry(seen.st_size, seen.st_ctime)  # a file that was moved in keeps its mtime
+        return found
 
     def remove(self, id: FileId) -> bool:
         """Delete a file; False when it was not there."""
@@ -125,6 +157,28 @@ class Files:
                 return False
             _sync_folder(path.parent)
         return True
+
+    def set_aside(self, id: FileId) -> Path | None:
+        """Move a damaged file to the folder `damaged`, for a person to look at; None when it was not there."""
+        place, aside = self._place(id), self.root / ASIDE / id
+        self._verified.pop(id, None)
+        with self._told("set a file aside in"):
+            try:
+                aside.parent.mkdir(exist_ok=True)
+                place.replace(aside)
+            except FileNotFoundError:
+                return None
+            _sync_folder(place.parent)
+        return aside
+
+    def mend(self, id: FileId) -> bool:
+        """Put a damaged or missing file right from another copy, where there is one; whether there was."""
+        _digest(id)
+        return False
+
+    def fresh(self) -> Files:
+        """The same store as one that has read nothing yet, so that it reads everything again."""
+        return Files(self.root)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 
 from .database import Database, select_in
-from .productions import unknown
+from .productions import film_of
 from .rows import FilmVersion, micros, seconds, storable
-from .tables import insert_new, prints, productions, versions
+from .tables import insert_new, prints, versions
 
 
 class Films(Database):
@@ -48,14 +48,11 @@ class Films(Database):
         cut_json: str,
         lineage_json: str,
     ) -> FilmVersion:
-        """Remember a finished film file. Raises NotRecorded when there is no such production."""
+        """Remember a finished film file. Raises NotRecorded, and LeaseLost when another process has the film now."""
         with self._durable() as connection:
-            film = connection.execute(select(productions.c.film).where(productions.c.id == production)).scalar()
-            if film is None:
-                raise unknown("production", production)
             row = {
                 "production_id": production,
-                "film": film,
+                "film": film_of(connection, production),
                 "path": storable(path),
                 "file_digest": file_digest,
                 "frames": frames,
@@ -65,6 +62,11 @@ class Films(Database):
                 "created_at": micros(),
             }
             return _version(connection.execute(insert(versions).returning(versions), row).one())
+
+    def still_ours(self, production: int) -> None:
+        """To be asked before a film file is put in its place. Raises LeaseLost when another has the film now."""
+        with self._write() as connection:
+            film_of(connection, production)
 
     def film_versions(self, film: str) -> list[FilmVersion]:
         """The finished files of a film, the last one first."""

@@ -19,15 +19,20 @@ from typing import Self
 
 from .address import parse
 from .attempts import Attempts
+from .choices import Choices
+from .clip_leases import ClipLeases
 from .database import connect
 from .films import Films
 from .leases import Leases
+from .needs import Needs
+from .placed import Placed
+from .portable_rows import Portable
 from .productions import Productions
 from .schema import bring_to_head, missing
 from .takes import Takes
 
 
-class Ledger(Leases, Productions, Attempts, Takes, Films):
+class Ledger(Leases, ClipLeases, Productions, Attempts, Takes, Films, Choices, Placed, Needs, Portable):
     """An open ledger. Threads may share it; a process that is forked opens connections of its own."""
 
     @classmethod

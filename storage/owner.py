@@ -26,8 +26,7 @@ class Owner:
     @classmethod
     def here(cls) -> Self:
         """This process."""
-        stat = _stat(os.getpid())
-        return cls(socket.gethostname(), _machine(), os.getpid(), stat[1] if stat else 0)
+        return cls(socket.gethostname(), _machine(), os.getpid(), _begun(os.getpid()))
 
     def alive(self) -> bool | None:
         """Whether the process runs; None when it is on another machine and cannot be seen from here."""
@@ -48,6 +47,13 @@ def _machine() -> str:
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return socket.gethostname()
+
+
+@cache
+def _begun(pid: int) -> int:
+    """When this very process began; asked for every clip, and reading /proc takes milliseconds on a busy machine."""
+    stat = _stat(pid)
+    return stat[1] if stat else 0
 
 
 def _stat(pid: int) -> tuple[str, int] | None:

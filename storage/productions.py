@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Executable, Row, Select, bindparam, func, insert, select, update
 
 from .database import Database, locked, select_in
 from .errors import NotRecorded
-from .leases import Lease, check_fence
+from .leases import Lease, check_fence, check_not_anothers
 from .owner import Owner
 from .rows import Film, Hold, Production, SlateRow, micros, seconds, seconds_or_none, storable
 from .states import AttemptState, ProductionState, check_production
 from .tables import attempts, clips, holds, insert_new, productions, slates
 
+_AGAINST = (AttemptState.FAILED, AttemptState.LOST)
+_RUN: Select[Any] = select(
+    productions.c.film, productions.c.fence, productions.c.state, productions.c.started_at
+).where(productions.c.id == bindparam("production"))
 _SHOWN = [c for c in productions.c if c.name not in ("plan_json", "fence")]
 
 
@@ -63,7 +67,7 @@ class Productions(Database):
             connection.execute(
                 update(productions)
                 .where(productions.c.id == production)
-                .values(state=state, message=storable(message), ended_at=micros())
+                .values(state=state, message=storable(message), ended_at=max(micros(), row.started_at))
             )
 
     def films(self) -> list[Film]:
@@ -132,7 +136,7 @@ class Productions(Database):
             keys = select(slates.c.key).join(productions, productions.c.id == slates.c.production_id)
             connection.execute(
                 update(attempts)
-                .where(attempts.c.state == AttemptState.FAILED, attempts.c.forgiven_at.is_(None))
+                .where(attempts.c.state.in_(_AGAINST), attempts.c.forgiven_at.is_(None))
                 .where(attempts.c.key.in_(_narrowed(keys, productions.c.film, film, slates.c.shot, shot)))
                 .values(forgiven_at=now)
             )
@@ -141,13 +145,31 @@ class Productions(Database):
 
 def running(connection: Connection, production: int) -> Row[Any]:
     """The row of a production that may still be written for. Raises NotRecorded, LeaseLost."""
-    query = select(productions.c.film, productions.c.fence, productions.c.state).where(productions.c.id == production)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_RUN, {"production": production}).one_or_none()
     if row is None:
         raise unknown("production", production)
     # The lease first, then the production: a claim locks them in this order too.
     check_fence(connection, row.film, row.fence)
-    return connection.execute(locked(query)).one()
+    if connection.dialect.name != "sqlite":  # where nobody else writes now
+        row = connection.execute(locked(_RUN), {"production": production}).one()
+    return row
+
+
+def film_of(connection: Connection, production: int) -> str:
+    """The film of a production that this process may finish now. Raises NotRecorded, LeaseLost.
+
+    A render that finds all clips of its last, ended production in place cuts for that one again: its fence is an old
+    one, so who has claimed the film is asked instead.
+    """
+    row = connection.execute(_RUN, {"production": production}).one_or_none()
+    if row is None:
+        raise unknown("production", production)
+    if row.fence is not None and row.state in (ProductionState.RUNNING, ProductionState.LOST):
+        check_fence(connection, row.film, row.fence)
+    elif row.fence is not None:
+        check_not_anothers(connection, row.film)
+    film: str = row.film
+    return film
 
 
 def unknown(what: str, name: object) -> NotRecorded:

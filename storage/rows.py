@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .states import AttemptState, ProductionState
+from .states import AttemptState, ProductionState, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +170,59 @@ class FilmVersion:
     cut_json: str
     lineage_json: str
     created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Clip `clip` of the shot stays the one of `key`, whatever the storyboard says, until `removed_at`."""
+
+    id: int
+    film: str
+    shot: str
+    clip: int
+    key: str
+    note: str
+    created_at: float
+    removed_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What somebody thought of the take of `key` in this place, until `replaced_at`."""
+
+    id: int
+    film: str
+    shot: str
+    clip: int
+    key: str
+    verdict: Verdict
+    note: str
+    created_at: float
+    replaced_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retake:
+    """One more take of a shot: all its clips again, from another seed."""
+
+    film: str
+    shot: str
+    take: int
+    seed: int
+    note: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedTake:
+    """A take that stood in one place of a film: as take `number`, last in `production`."""
+
+    take: Take
+    spec_json: str
+    number: int
+    production: int
+    verdict: Verdict
+    pinned: bool
 
 
 def micros() -> int:

@@ -36,10 +36,19 @@ class ProductionState(StrEnum):
 
 
 class TakeState(StrEnum):
-    """`damaged`: a file of it is gone or altered, so it is never served again."""
+    """`damaged`: a file of it is gone or altered. `removed`: nothing needed it. Neither is served again."""
 
     ACCEPTED = "accepted"
     DAMAGED = "damaged"
+    REMOVED = "removed"
+
+
+class Verdict(StrEnum):
+    """What a person thinks of a take. At most one take of a place in a film is picked."""
+
+    PICKED = "picked"
+    REJECTED = "rejected"
+    NONE = "none"
 
 
 _OVER: frozenset[AttemptState] = frozenset(
@@ -54,8 +63,9 @@ PRODUCTION_NEXT: Mapping[ProductionState, frozenset[ProductionState]] = {
     for state in ProductionState
 }
 TAKE_NEXT: Mapping[TakeState, frozenset[TakeState]] = {
-    TakeState.ACCEPTED: frozenset({TakeState.DAMAGED}),
+    TakeState.ACCEPTED: frozenset({TakeState.DAMAGED, TakeState.REMOVED}),
     TakeState.DAMAGED: frozenset(),
+    TakeState.REMOVED: frozenset(),
 }
 
 

@@ -9,6 +9,12 @@
     prints       a take encoded for one film specification
     versions     finished films
     holds        chains that are not tried again until released
+    pins         clips that stay what they are, whatever the storyboard says
+    verdicts     what a person thinks of a take: picked, rejected, neither
+    retakes      more takes of a shot, each with its seed
+
+Pins and verdicts name a clip's key, not a row of takes: a take that was damaged and is made again is still the one
+that was chosen. What was undone stays, with its time.
 
 `migrations/versions` holds the same schema as a history; a test compares the two.
 """
@@ -41,6 +47,7 @@ leases = Table(
     Column("pid_started", BigInteger),
     _time("acquired_at", nullable=True),
     _time("expires_at", nullable=True),
+    Column("ttl", BigInteger),  # microseconds that a claim or renewal lasts; null in rows from before
 )
 
 productions = Table(
@@ -131,6 +138,7 @@ takes = Table(
     _time("dropped_at", nullable=True),
     _text("drop_reason", nullable=True),
     Index("takes_by_model", "model_digest", "device", "id"),
+    Index("takes_by_tail", "tail"),
 )
 Index(
     "takes_one_accepted",
@@ -187,6 +195,72 @@ Index(
     unique=True,
     sqlite_where=text("released_at IS NULL"),
     postgresql_where=text("released_at IS NULL"),
+)
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _text("film"),
+    _text("shot"),
+    Column("clip", Integer, nullable=False),
+    Column("key", Text, ForeignKey("clips.key"), nullable=False),
+    _text("note"),
+    _time("created_at"),
+    _time("removed_at", nullable=True),
+)
+Index(
+    "pins_one_a_place",
+    pins.c.film,
+    pins.c.shot,
+    pins.c.clip,
+    unique=True,
+    sqlite_where=text("removed_at IS NULL"),
+    postgresql_where=text("removed_at IS NULL"),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _text("film"),
+    _text("shot"),
+    Column("clip", Integer, nullable=False),
+    Column("key", Text, ForeignKey("clips.key"), nullable=False),
+    _text("verdict"),
+    _text("note"),
+    _time("created_at"),
+    _time("replaced_at", nullable=True),
+)
+Index(
+    "verdicts_one_a_take",
+    verdicts.c.film,
+    verdicts.c.shot,
+    verdicts.c.clip,
+    verdicts.c.key,
+    unique=True,
+    sqlite_where=text("replaced_at IS NULL"),
+    postgresql_where=text("replaced_at IS NULL"),
+)
+Index(
+    "verdicts_one_picked",
+    verdicts.c.film,
+    verdicts.c.shot,
+    verdicts.c.clip,
+    unique=True,
+    sqlite_where=text("replaced_at IS NULL AND verdict = 'picked'"),
+    postgresql_where=text("replaced_at IS NULL AND verdict = 'picked'"),
+)
+
+retakes = Table(
+    "retakes",
+    metadata,
+    Column("film", Text, primary_key=True),
+    Column("shot", Text, primary_key=True),
+    Column("take", Integer, primary_key=True),
+    _text("seed"),  # digits: a seed may be larger than any integer that a database holds
+    _text("note"),
+    _time("created_at"),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, update
 
 from .database import Database, select_in
 from .productions import unknown
@@ -16,6 +16,7 @@ from .states import TakeState
 from .tables import clips, prints, takes
 
 _ACCEPTED = takes.c.state == TakeState.ACCEPTED
+_OF_CLIP = select(takes).where(_ACCEPTED, takes.c.key == bindparam("clip"))
 
 
 class Takes(Database):
@@ -86,7 +87,7 @@ class Takes(Database):
 
 def accepted(connection: Connection, key: str) -> Take | None:
     """The accepted take of a clip, or None."""
-    row = connection.execute(_takes().where(takes.c.key == key)).one_or_none()
+    row = connection.execute(_OF_CLIP, {"clip": key}).one_or_none()
     return None if row is None else take_of(row)
 
 

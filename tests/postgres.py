@@ -11,10 +11,11 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -39,6 +40,22 @@ def postgres_server() -> Iterator[URL]:
     folder = Path(tempfile.mkdtemp(prefix="longtake-pg-", dir="/tmp"))  # a socket's path must be short
     try:
         yield from _served(binaries, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_of_its_own() -> Iterator[Server]:
+    """A running server that the test may stop; what it says is recorded stays so when it is stopped."""
+    binaries = _binaries()
+    if binaries is None:
+        _missed("no initdb and postgres on PATH or under /usr/lib/postgresql: a restart was not tested")
+    folder = Path(tempfile.mkdtemp(prefix="longtake-pg-", dir="/tmp"))
+    try:
+        server = Server(binaries, folder, [s for s in _QUICK if not s.startswith("synchronous_commit")])
+        server.start()
+        yield server
+        server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -85,25 +102,48 @@ def _as_servant(command: list[str]) -> list[str]:
 
 
 def _served(binaries: Path, folder: Path) -> Iterator[URL]:
-    password = folder / "password"
-    password.write_text(PASSWORD)
-    if os.geteuid() == 0:
-        for path in (folder, password):
-            os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
-    quiet = {"check": True, "capture_output": True, "cwd": folder}
-    initdb = [str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "longtake", "-A", "scram-sha-256", "-N"]
-    subprocess.run(_as_servant([*initdb, "-E", "UTF8", "--locale=C", f"--pwfile={password}"]), **quiet)
-    options = [part for setting in _QUICK for part in ("-c", setting)]
-    server = [str(binaries / "postgres"), "-D", str(folder / "data"), "-k", str(folder), *options]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(_as_servant(server), cwd=folder, stdout=log, stderr=log)
+    server = Server(binaries, folder, _QUICK)
+    server.start()
     try:
-        url = URL.create("postgresql", "longtake", PASSWORD, database="postgres", query={"host": str(folder)})
-        _await(url, process, folder / "log")
-        yield url
+        yield server.url
     finally:
-        process.send_signal(3)  # an immediate shutdown
-        process.wait(10)
+        server.stop()
+
+
+class Server:
+    """A server of its own in `folder`, which can be stopped and started again. `settings` as on its command line."""
+
+    def __init__(self, binaries: Path, folder: Path, settings: Sequence[str]) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = URL.create("postgresql", "longtake", PASSWORD, database="postgres", query={"host": str(folder)})
+        password = folder / "password"
+        password.write_text(PASSWORD)
+        if os.geteuid() == 0:
+            for path in (folder, password):
+                os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+        quiet = {"check": True, "capture_output": True, "cwd": folder}
+        initdb = [str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "longtake", "-A", "scram-sha-256", "-N"]
+        subprocess.run(_as_servant([*initdb, "-E", "UTF8", "--locale=C", f"--pwfile={password}"]), **quiet)
+        options = [part for setting in settings for part in ("-c", setting)]
+        self._command = [str(binaries / "postgres"), "-D", str(folder / "data"), "-k", str(folder), *options]
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with (self._folder / "log").open("a") as log:
+            self._process = subprocess.Popen(_as_servant(self._command), cwd=self._folder, stdout=log, stderr=log)
+        try:
+            _await(self.url, self._process, self._folder / "log")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """At once, as when somebody pulls the plug: what it was doing is not finished."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(10)
+            self._process = None
 
 
 def _await(url: URL, process: subprocess.Popen[bytes], log: Path) -> None:

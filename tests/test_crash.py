@@ -12,14 +12,23 @@ import pytest
 
 from tests.commandline import SMALL, Longtake, decoded
 
-RENDER = ("render", "small.yaml", "--progress", "plain", "--lockstep", "2")
+RENDER = ("render", "small.yaml", "--progress", "plain", "--lockstep", "2", "--checkpoint-every", "0.2")
+KILLS = int(os.environ.get("LONGTAKE_KILLS", "8"))
+"""Kills in all, every third of them on Postgres. The long form: LONGTAKE_KILLS=50."""
+METHODS = """\
+  recipe:
+    stg: {start: 0.5}
+    videoguide: {teacher: pocket-teacher, steps: 1, tau: 1}
+    iv_mixed: {image: pocket-image, start: 0.25, stop: 0.5}
+"""
+EVERYTHING = SMALL.replace("  clip_frames: 8\n", "  clip_frames: 8\n" + METHODS)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """Decoded frames of an undisturbed run, and how long it took."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "small.yaml").write_text(SMALL)
+    (folder / "small.yaml").write_text(EVERYTHING)
     longtake = Longtake(folder)
     began = time.monotonic()
     longtake(*RENDER)
@@ -27,29 +36,35 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("round", range(10))
-def test_kill_9_at_a_random_moment_then_render_again(round, undisturbed, longtake: Longtake, small: Path):
+@pytest.mark.parametrize("kill", range(KILLS))
+def test_kill_9_at_a_random_moment_then_render_again(kill, undisturbed, longtake: Longtake, small: Path, request):
+    small.write_text(EVERYTHING)
+    where = ("--db", request.getfixturevalue("postgres_url")) if kill % 3 == 2 else ()
     frames, seconds = undisturbed
-    moment = random.Random(f"crash {round}").uniform(0.3, 1.0) * seconds  # before that it is only importing
+    moment = random.Random(f"crash {kill}").uniform(0.3, 1.0) * seconds  # before that it is only importing
     killed = False
     while not killed:
-        process = longtake.start(*RENDER, start_new_session=True)
+        process = longtake.start(*RENDER, *where, start_new_session=True)
         time.sleep(moment)
         killed = process.poll() is None  # on a quicker day it may be done already: begin again, kill sooner
         if killed:
             os.killpg(process.pid, signal.SIGKILL)
-        else:
+        elif not where:
             shutil.rmtree(small.parent / ".longtake")
             shutil.rmtree(small.parent / "films")
         process.communicate()
+        if where and not killed:
+            break  # done in time; a database is not begun anew
         moment *= 0.8
-    longtake("status", "--json")
-    longtake(*RENDER)
+    longtake("status", "--json", *where)
+    longtake(*RENDER, *where)
     assert decoded(small.parent / "films/small.mp4") == frames
-    assert json.loads(longtake("verify", "--json").stdout)["ok"]
+    assert json.loads(longtake("verify", "--json", *where).stdout)["ok"]
+    assert not list((small.parent / ".longtake").rglob("checkpoints/*")), "a checkpoint is left behind"
 
 
 def test_ctrl_c_exits_130_within_five_seconds_and_keeps_what_is_done(undisturbed, longtake: Longtake, small: Path):
+    small.write_text(EVERYTHING)
     process = longtake.start(*RENDER)
     for line in process.stderr:
         if "done" in line:  # the first clips are in the ledger

@@ -15,6 +15,15 @@ def test_doctor_finds_what_a_render_needs(longtake: Longtake):
     assert "sha256:" in found["pocket model"]["says"]
 
 
+def test_doctor_says_whether_a_model_fits(longtake: Longtake):
+    document = json.loads(longtake("doctor", "--model", "pocket", "--json").stdout)
+    says = next(finding["says"] for finding in document["findings"] if finding["what"] == "model pocket")
+    assert "7 million weights: 0.03 GiB in float32, 0.01 GiB in bfloat16" in says
+    assert says.endswith("It fits")
+    missing = json.loads(longtake("doctor", "--model", "nowhere/at-all", "--json", code=1).stdout)
+    assert "nowhere/at-all" in missing["findings"][-1]["says"]
+
+
 def test_doctor_says_what_is_broken(longtake: Longtake):
     (longtake.folder / ".longtake").mkdir()
     (longtake.folder / ".longtake/ledger.sqlite").write_text("not a database, " * 100)

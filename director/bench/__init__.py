@@ -71,13 +71,27 @@ def _orders(quick: bool) -> Result:
     return measure(quick)
 
 
+def _storage(quick: bool) -> Result:
+    from .storage import measure
+
+    return measure(quick)
+
+
+def _methods(quick: bool) -> Result:
+    from .methods import measure
+
+    return measure(quick)
+
+
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "render": _render,
     "lockstep": _lockstep,
+    "methods": _methods,
     "orders": _orders,
     "places": _places,
     "plan": _plan,
     "splice": _splice,
+    "storage": _storage,
 }
 
 

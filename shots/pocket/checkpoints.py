@@ -36,7 +36,10 @@ class Budget:
 
 @dataclass
 class Training:
-    """One stage's training state. `groups` are AdamW parameter groups; each group's `lr` is its peak rate."""
+    """One stage's training state. `groups` are AdamW parameter groups; each group's `lr` is its peak rate.
+
+    snapshots: how many averaged weights are kept on the way (at-<step>.safetensors), for a curve of quality.
+    """
 
     folder: Path
     module: torch.nn.Module
@@ -46,6 +49,7 @@ class Training:
     floor: float = 0.02
     decay: float = 0.998
     save_every: float = 90.0
+    snapshots: int = 5
     step: int = 0
     seconds: float = 0.0
     seed: int = 0
@@ -95,6 +99,9 @@ class Training:
         tensors["torch_rng"] = torch.get_rng_state()
         save_weights(self.folder / "state.safetensors", {k: v.clone() for k, v in tensors.items()})
         save_weights(self.folder / "average.safetensors", self.average)
+        taken = len(list(self.folder.glob("at-*.safetensors")))
+        if taken < self.snapshots and self.spent >= (taken + 1) / (self.snapshots + 1):
+            save_weights(self.folder / f"at-{self.step}.safetensors", self.average)
         state: dict[str, Any] = {"step": self.step, "seconds": round(self.seconds, 1), "spent": self.spent}
         state |= {"history": self.history, "numpy_rng": self.rng.bit_generator.state}
         partial = self.folder / "state.json.partial"

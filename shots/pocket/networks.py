@@ -8,15 +8,11 @@ words in an earlier study, because single pictures give them no meaning.
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import (
-    AnimateDiffPipeline,
     AutoencoderKL,
     DDIMScheduler,
     MotionAdapter,
@@ -26,12 +22,12 @@ from diffusers import (
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from .looks import FRAMES
 from .vocabulary import CONCEPTS, MAX_TOKENS
 
 LATENT_CHANNELS = 16
 LATENT_SIZE = 8
-WEIGHTS = Path(__file__).parent / "weights" / "pocket"
+ALL_WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = ALL_WEIGHTS / "pocket"
 """Where the exported model lives: a folder for `AnimateDiffPipeline.from_pretrained`."""
 
 _BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
@@ -68,21 +64,50 @@ def make_unet() -> UNet2DConditionModel:
     )
 
 
-def make_motion_unet(image: UNet2DConditionModel) -> UNetMotionModel:
-    """The image UNet with motion modules whose outputs are zero: at first it is the image model, frame by frame."""
-    adapter = MotionAdapter(
+TEACHER_DEPTH = 2
+"""Transformer blocks in each motion module of the teacher."""
+
+
+def make_adapter(depth: int = 1) -> MotionAdapter:
+    """Motion modules for `make_unet`'s network, `depth` transformer blocks in each."""
+    return MotionAdapter(
         block_out_channels=(64, 128),
         motion_layers_per_block=1,
+        motion_transformer_layers_per_block=depth,
+        motion_transformer_layers_per_mid_block=depth,
         motion_num_attention_heads=4,
         motion_norm_num_groups=16,
         motion_max_seq_length=32,
         use_motion_mid_block=True,
     )
-    unet = UNetMotionModel.from_unet2d(image, adapter)
+
+
+def make_motion_unet(image: UNet2DConditionModel, depth: int = 1) -> UNetMotionModel:
+    """The image UNet with motion modules whose outputs are zero: at first it is the image model, frame by frame.
+
+    depth: transformer blocks in each motion module.
+    """
+    unet = UNetMotionModel.from_unet2d(image, make_adapter(depth))
     for name, weight in unet.named_parameters():
         if "motion_modules" in name and ".proj_out." in name:
             torch.nn.init.zeros_(weight)
     return unet
+
+
+def read_motion_unet(folder: Path) -> UNetMotionModel:
+    """The motion UNet of an exported folder, in fp32: one file, or the image UNet and its motion adapter."""
+    if not (folder / "motion_adapter").exists():
+        return UNetMotionModel.from_pretrained(folder, subfolder="unet", dtype=torch.float32)
+    image = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", dtype=torch.float32)
+    adapter = MotionAdapter.from_pretrained(folder, subfolder="motion_adapter", dtype=torch.float32)
+    return UNetMotionModel.from_unet2d(image, adapter)
+
+
+def silence_second_blocks(unet: UNetMotionModel) -> None:
+    """Zero what the second transformer blocks of the motion modules add: the network is then the one without them."""
+    for name, weight in unet.named_parameters():
+        if ".transformer_blocks.1." in name and name.rpartition(".")[0].endswith(("to_out.0", "ff.net.2")):
+            torch.nn.init.zeros_(weight)
 
 
 def make_scheduler() -> DDIMScheduler:
@@ -192,36 +217,11 @@ def save_weights(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     partial.replace(path)
 
 
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file."""
+    return load_file(path)
+
+
 def load_weights(module: torch.nn.Module, path: Path) -> None:
     """Load a module's weights from a safetensors file; every name must match."""
     module.load_state_dict(load_file(path))
-
-
-def export(folder: Path, vae: AutoencoderKL, unet: UNetMotionModel) -> dict[str, int]:
-    """Write the model as fp16 for `AnimateDiffPipeline.from_pretrained(folder)`; returns bytes a part.
-
-    Everything is written beside the folder first and then renamed. The old card and evaluation go with the old weights.
-    """
-    tokenizer = make_tokenizer()
-    parts: dict[str, Any] = {
-        "vae": vae,
-        "text_encoder": make_text_encoder(tokenizer),
-        "tokenizer": tokenizer,
-        "unet": unet,
-    }
-    pipe = AnimateDiffPipeline(**parts, motion_adapter=None, scheduler=make_scheduler())
-    state = {name: {k: v.clone() for k, v in parts[name].state_dict().items()} for name in ("vae", "unet")}
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    pipe.to(torch.float16).save_pretrained(partial, safe_serialization=True)
-    for name in ("vae", "unet"):
-        parts[name].to(torch.float32).load_state_dict(state[name])
-    old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    partial.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-    (folder / "longtake.json").write_text(json.dumps({"frames_native": FRAMES}) + "\n", encoding="utf-8")
-    (folder / "vocabulary.json").write_text(json.dumps(CONCEPTS, indent=1) + "\n", encoding="utf-8")
-    return {path.parent.name: path.stat().st_size for path in folder.glob("*/*.safetensors")}

@@ -200,14 +200,13 @@ FIELDS = [
     ("seconds: 1", "seconds: 1\n    transition: crossfad", "film.yaml:7:17: shot 'a', transition.kind: not one of "
      "the known values (given: 'crossfad'); allowed: cut, crossfade, fade; did you mean 'crossfade'?"),
     ("seconds: 1", "seconds: 1\n    recipe: standart", "film.yaml:7:13: shot 'a', recipe.preset: no such recipe "
-     "(given: 'standart'); allowed: standard, draft, independent, published/vidrd, published/pyoco; "
+     "(given: 'standart'); allowed: standard, draft, long_take, film, windows, independent, published/vidrd, "
+     "published/pyoco, published/videoguide, published/stg, published/iv_mixed; "
      "did you mean 'standard'?"),
-    ("seconds: 1", "seconds: 1\n    recipe: {stg: {scale: 1}}", "film.yaml:7:14: shot 'a', recipe: this version "
-     "cannot render with 'stg' yet; remove it, or wait for a version that can; allowed: guidance cfg or "
-     "cfg_plus_plus, prior iid or pyoco, chain vidrd or none"),
+    ("seconds: 1", "seconds: 1\n    recipe: {stg: {scales: 1}}", "film.yaml:7:20: shot 'a', recipe.stg: unknown field "
+     "'scales'; allowed: use, scale, mode, layers, part, rescale, start, stop; did you mean 'scale'?"),
     ("seconds: 1", "seconds: 1\n    recipe: {guidance: {kind: VideoGuide}}", "film.yaml:7:31: shot 'a', "
-     "recipe.guidance.kind: this version cannot render with 'VideoGuide' yet; remove it, or wait for a version "
-     "that can; allowed: guidance cfg or cfg_plus_plus, prior iid or pyoco, chain vidrd or none"),
+     "recipe.guidance.kind: not one of the known values (given: 'VideoGuide'); allowed: cfg, cfg_plus_plus"),
     ("seconds: 1", "seconds: 1\n    recipe: {prior: {kind: iid, alpha: 1}}", "film.yaml:7:40: shot 'a', "
      "recipe.prior.alpha: iid has no setting 'alpha' (given: 1.0); allowed: no settings"),
     ("seconds: 1", "seconds: 1\n    recipe: {guidance: {kind: cfg_plus_plus, scale: 3}}", "film.yaml:7:53: shot 'a', "

@@ -1,17 +1,21 @@
 """The cut as integers: every film frame has one element, every kept frame is shown where the plan says."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from director.cut import cut_list, film_frames
-from director.cutlist import Body, Crossfade, Fade, Part, Shown, Slide, from_dict, length, slice_strip, to_dict
+from director.cutlist import Body, Crossfade, Fade, Mix, Part, Shown, Slide, from_dict, length, slice_strip, to_dict
 from director.errors import CutError
 from director.planned import Plan, PlannedClip, PlannedShot, Slate, Sound, Title, Transition
+from director.windows import strip_pictures
+from shots.prints import PrintSpec
 from shots.spec import ClipSpec, ModelRef, Recipe, Sampler
 
 
@@ -257,3 +261,61 @@ def test_slicing_a_strip_is_slicing_its_frames(lengths, data):
     part = slice_strip(strip, first, frames)
     assert length(part) == frames
     assert shown_frames(Shown(part)) == whole[first : first + frames]
+
+
+# ---- clips that dissolve into each other ---------------------------------------------------------
+
+
+def a_blended_shot(name: str, *kept: int, width: int = 2, **more) -> PlannedShot:
+    shot = a_shot(name, *kept, dropped=width, **more)
+    return replace(shot, clips=tuple(replace(c, blended=width if i else 0) for i, c in enumerate(shot.clips)))
+
+
+def test_blended_clips_share_pictures_and_lose_none() -> None:
+    plan = a_plan(a_blended_shot("a", 8, 6, 5))
+    elements = cut(plan).elements
+    assert elements == (
+        Body("a/0", 0, 6),
+        Shown((Mix(Part("a/0", 6, 2), Part("a/1", 0, 2), 0, 2),)),
+        Body("a/1", 2, 4),
+        Shown((Mix(Part("a/1", 6, 2), Part("a/2", 0, 2), 0, 2),)),
+        Body("a/2", 2, 5),
+    )
+    assert cut(plan).frames == 19
+    assert from_dict(json.loads(json.dumps(to_dict(cut(plan))))) == cut(plan)
+    assert cut(plan).takes == ("a/0", "a/1", "a/2")
+
+
+@given(first=st.integers(0, 18), frames=st.integers(1, 19))
+def test_a_mix_can_be_cut_anywhere(first: int, frames: int) -> None:
+    """A transition or a title may begin or end in the middle of one."""
+    frames = min(frames, 19 - first)
+    mix = Mix(Part("a", 6, 4), Part("b", 0, 4), 0, 4)
+    strip = (Part("a", 0, 6), mix, Part("b", 4, 9))
+
+    def shown(strip) -> list[tuple]:
+        found: list[tuple] = []
+        for piece in strip:
+            for k in range(piece.frames):
+                if isinstance(piece, Mix):
+                    share = Fraction(piece.first + k + 1, piece.total + 1)
+                    found.append((piece.out.first + k, piece.into.first + k, share))
+                else:
+                    found.append((piece.take, piece.first + k))
+        return found
+
+    assert shown(slice_strip(strip, first, frames)) == shown(strip)[first : first + frames]
+
+
+def test_a_mix_is_rendered_with_the_weights_of_its_place() -> None:
+    def read(part: Part):
+        level = {"a": 0, "b": 200}[part.take]
+        for k in range(part.frames):
+            yield np.full((4, 4, 3), level + part.first + k, np.uint8)
+
+    whole = (Mix(Part("a", 4, 3), Part("b", 0, 3), 0, 3),)
+    spec = PrintSpec(4, 4, Fraction(8))
+    levels = [int(picture[0, 0, 0]) for picture in strip_pictures(whole, read, spec)]
+    assert levels == [round(0.75 * 4 + 0.25 * 200), round(0.5 * 5 + 0.5 * 201), round(0.25 * 6 + 0.75 * 202)]
+    later = [int(picture[0, 0, 0]) for picture in strip_pictures(slice_strip(whole, 1, 2), read, spec)]
+    assert later == levels[1:]

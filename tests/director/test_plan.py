@@ -150,7 +150,7 @@ def test_what_was_changed_is_said(tmp_path: Path) -> None:
     assert made.shots[0].snapped == (
         "2.3 s is 18.4 frames at 8 fps: made 18; fade: 0.3 s is 2.4 frames at 8 fps: made 2; "
         "title: 1.01 s is 8.08 frames at 8 fps: made 8; "
-        "the chain's overlap 4 leaves no new frames in clips of 4: made 2"
+        "the chain's overlap 4 leaves no new frames in clips of 4 latent frames: made 2"
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from director.presets import LATER, PRESETS
-from shots.spec import Cfg, Iid, NoChain, Pyoco, Recipe, VidRD
+from director.presets import IMAGE_MODEL, PRESETS
+from shots.spec import Cfg, CfgPlusPlus, Iid, IvMixed, ModelRef, NoChain, Pyoco, Recipe, VideoGuide, VidRD
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -21,12 +21,14 @@ def test_the_papers_settings() -> None:
     assert vidrd.recipe == Recipe(Cfg(10.0), Iid(), VidRD(4, 4.0, 0.4, "staged", "reverse"))
     assert vidrd.sampler.steps == 50
     assert PRESETS["published/pyoco"]().recipe.prior == Pyoco("progressive", 2.0)
+    guided = PRESETS["published/videoguide"]().recipe
+    assert guided.guidance == CfgPlusPlus(0.8)
+    assert guided.videoguide == VideoGuide(None, steps=5, tau=10, beta=0.8, cutoff=0.125, order=4)
+    mixed = PRESETS["published/iv_mixed"]().recipe
+    assert mixed.guidance == Cfg(7.5)
+    assert mixed.iv_mixed == IvMixed(ModelRef(IMAGE_MODEL), "ms", (4.0, 4.0), (4.0, 4.0), 7.0)
 
 
 def test_the_default_order_is_kept_in_one_place() -> None:
     assert PRESETS["standard"]().recipe == Recipe()
     assert isinstance(PRESETS["independent"]().recipe.chain, NoChain)
-
-
-def test_no_preset_is_named_like_a_method_to_come() -> None:
-    assert not set(LATER) & set(PRESETS)

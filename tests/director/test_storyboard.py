@@ -144,7 +144,7 @@ def test_recipes_stack(write: Any, shot_of: Any) -> None:
     film, changed, anew, anew_changed, other = (s.recipe for s in settled(write(defaults=defaults, shots=shots)))
     assert (film.guidance, film.prior, film.chain) == (Cfg(5.0), Iid(), VidRD(overlap=2))
     assert (changed.guidance, changed.chain) == (Cfg(5.0), VidRD(overlap=2, beta=1.0))
-    assert (anew.guidance, anew.prior, anew.chain) == (Cfg(), Pyoco("progressive", 2.0), VidRD())
+    assert (anew.guidance, anew.prior, anew.chain) == (Cfg(), Pyoco("progressive", 2.0), NoChain())
     assert (anew_changed.guidance, anew_changed.chain) == (Cfg(10.0), VidRD(4, 4.0, 0.4, "staged", "forward"))
     assert (other.guidance, other.prior, other.chain) == (CfgPlusPlus(), Pyoco("mixed"), NoChain())
 
@@ -159,7 +159,7 @@ def test_steps_come_from_the_shot_then_the_film_then_the_preset(write: Any, shot
 def test_an_overlap_that_nobody_wrote_fits_short_clips_and_says_so(write: Any, shot_of: Any) -> None:
     (shot,) = settled(write(shots=[shot_of("a", clip_frames=4)]))
     assert shot.recipe.chain.overlap == 2
-    assert shot.notes == ("the chain's overlap 4 leaves no new frames in clips of 4: made 2",)
+    assert shot.notes == ("the chain's overlap 4 leaves no new frames in clips of 4 latent frames: made 2",)
 
 
 def test_a_prompt_is_one_line_however_it_is_folded(tmp_path: Path) -> None:

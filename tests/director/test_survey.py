@@ -123,10 +123,7 @@ def test_a_changed_size_is_one_change(studio: Studio) -> None:
 def test_a_method_that_is_exchanged_is_named(studio: Studio) -> None:
     studio.render(shot("a", frames=8))
     made = studio.survey(shot("a", frames=8, recipe={"prior": {"kind": "pyoco", "alpha": 0.5}}))
-    assert why(made, "a") == [
-        "render: recipe: prior.kind iid -> pyoco; recipe: prior.mode none -> progressive; "
-        "recipe: prior.alpha none -> 0.5"
-    ]
+    assert why(made, "a") == ["render: prior: iid -> pyoco (mode progressive, alpha 0.5)"]
 
 
 def test_a_change_travels_down_its_chain(studio: Studio) -> None:
@@ -184,7 +181,7 @@ def test_what_failed_or_was_not_reached_is_told(studio: Studio) -> None:
     studio.ledger.fail_attempt(attempt, "BadFootage", "frame 3 is not a number\nmore of it")
     assert why(studio.survey(A), "a") == [
         "render: failed before: frame 3 is not a number",
-        *["render: planned before, not rendered yet"] * 3,
+        *["render: new (planned before, not rendered yet)"] * 3,
     ]
 
 

@@ -35,8 +35,8 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=12)
 
 
-def save_tiny(folder: Path, prediction: str, zero_snr: bool, spacing: str) -> Path:
-    words = tokenizer()
+def tiny_unet() -> UNet2DConditionModel:
+    """The image network in the tiny model."""
     unet = UNet2DConditionModel(
         sample_size=8,
         in_channels=4,
@@ -49,6 +49,13 @@ def save_tiny(folder: Path, prediction: str, zero_snr: bool, spacing: str) -> Pa
         attention_head_dim=8,
         norm_num_groups=8,
     )
+    fill(unet, 0)
+    return unet
+
+
+def save_tiny(folder: Path, prediction: str, zero_snr: bool, spacing: str) -> Path:
+    words = tokenizer()
+    unet = tiny_unet()
     motion = MotionAdapter(
         block_out_channels=(16, 32),
         motion_layers_per_block=1,

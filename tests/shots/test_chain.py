@@ -8,21 +8,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load, save
 
-from shots.chain import Copies, Tail, base_noise, chained_noise, check_chain, first_noise, sources
+from shots.chain import Copies, Tail, check_chain, copied_states, first_noise, sources
 from shots.denoiser import Prediction
 from shots.errors import SpecError
 from shots.levels import Level
 from shots.price import predicted_nfe
-from shots.priors import progressive
 from shots.rng import clip_noise
-from shots.sampling import ddim
-from shots.spec import Cfg, ClipSpec, Iid, ModelRef, NoChain, Recipe, Sampler, VidRD
+from shots.sampling import State, sample
+from shots.spec import Cfg, ClipSpec, FreeNoise, Iid, ModelRef, NoChain, Recipe, Sampler, VidRD, Windows
 
 C, H, W = 2, 3, 3
 
 
-def specs_of(chain: VidRD | NoChain, clips: int, frames: int, steps: int) -> list[ClipSpec]:
+def specs_of(chain: VidRD | NoChain | Windows, clips: int, frames: int, steps: int) -> list[ClipSpec]:
     specs: list[ClipSpec] = []
     for k in range(clips):
         previous = specs[-1].key if specs and isinstance(chain, VidRD) else None
@@ -50,11 +50,11 @@ def fresh_for(spec: ClipSpec) -> torch.Tensor:
     return clip_noise(spec.seed, "frames", spec.start, (C, spec.frames, H, W))
 
 
-def lockstep(specs: list[ClipSpec], tail: Tail | None = None) -> tuple[torch.Tensor, list[Tail]]:
+def lockstep(specs: list[ClipSpec], tail: Tail | None = None, solver: str = "ddim") -> tuple[torch.Tensor, list[Tail]]:
     first = specs[0]
     noise = first_noise(specs, [fresh_for(s) for s in specs], tail)
     copies = Copies(first.recipe.chain, first.frames, len(specs), first.sampler.steps, tail)
-    x = ddim(noise, levels_for(first.sampler.steps), network, (copies,))
+    x = sample(noise, levels_for(first.sampler.steps), network, solver, before=(copies,), after=(copies.last,))
     return x, copies.tails(specs, noise)
 
 
@@ -78,11 +78,21 @@ def by_the_paper(specs: list[ClipSpec]) -> torch.Tensor:
             x = x.clone()
             for j in range(m):
                 share = 1 - j / m if chain.schedule == "staged" else 1
-                if before and i < round(chain.beta * steps * share, 9):
+                if chain.counts == "code" and before and i < round(chain.beta * steps * share, 9):
                     x[:, j] = before[i][:, source[j]]
             stored.append(x)
             x0, eps = network(x, levels[i])
             x = levels[i + 1].alpha * x0 + levels[i + 1].sigma * eps
+            for j in range(m):
+                # The paper's t counts down from T: step i is t = T - i, and its result z_{t-1} is copied.
+                share = j / m if chain.schedule == "staged" else 0
+                if (
+                    chain.counts == "paper"
+                    and before
+                    and steps - i > (1 - chain.beta + chain.beta * share) * steps + 1e-9
+                ):
+                    x[:, j] = before[i + 1][:, source[j]]
+        stored.append(x)
         done.append(x)
     return torch.stack(done)
 
@@ -93,14 +103,17 @@ GRID = list(
         [0.0, 0.4, 1.0],
         ["staged", "constant"],
         ["reverse", "forward"],
+        ["code", "paper"],
     )
 )
 
 
-@pytest.mark.parametrize(("shape", "beta", "schedule", "order"), GRID)
-def test_lockstep_is_one_after_another(shape: tuple[int, int], beta: float, schedule: str, order: str) -> None:
+@pytest.mark.parametrize(("shape", "beta", "schedule", "order", "counts"), GRID)
+def test_lockstep_is_one_after_another(
+    shape: tuple[int, int], beta: float, schedule: str, order: str, counts: str
+) -> None:
     n, m = shape
-    specs = specs_of(VidRD(m, 2.0, beta, schedule, order), clips=4, frames=n, steps=5)
+    specs = specs_of(VidRD(m, 2.0, beta, schedule, order, counts), clips=4, frames=n, steps=5)
     together, tails = lockstep(specs)
     assert torch.equal(together, by_the_paper(specs))
     # From stored tails, with every way to cut the chain into two groups: same bits, and the same tails.
@@ -120,16 +133,67 @@ def test_lockstep_is_one_after_another(shape: tuple[int, int], beta: float, sche
     alpha=st.floats(0, 100),
     schedule=st.sampled_from(["staged", "constant"]),
     order=st.sampled_from(["reverse", "forward"]),
+    counts=st.sampled_from(["code", "paper"]),
 )
 def test_lockstep_is_one_after_another_for_any_settings(
-    data: st.DataObject, n: int, steps: int, beta: float, alpha: float, schedule: str, order: str
+    data: st.DataObject, n: int, steps: int, beta: float, alpha: float, schedule: str, order: str, counts: str
 ) -> None:
     m = data.draw(st.integers(0, n))
-    specs = specs_of(VidRD(m, alpha, beta, schedule, order), clips=3, frames=n, steps=steps)
+    specs = specs_of(VidRD(m, alpha, beta, schedule, order, counts), clips=3, frames=n, steps=steps)
     together, tails = lockstep(specs)
     torch.testing.assert_close(together, by_the_paper(specs), rtol=1e-6, atol=1e-6)
     last, _ = lockstep(specs[2:], Tail.from_bytes(tails[1].to_bytes()))
     assert torch.equal(last, together[2:])
+
+
+@pytest.mark.parametrize("m", [0, 2, 4, 5, 8])
+@pytest.mark.parametrize(("beta", "schedule", "counts"), [(0.5, "staged", "code"), (1.0, "constant", "paper")])
+def test_lockstep_is_one_after_another_with_a_solver_that_remembers(
+    m: int, beta: float, schedule: str, counts: str
+) -> None:
+    """A history ends where a copy changed its clip: the same in any grouping."""
+    specs = specs_of(VidRD(m, 2.0, beta, schedule, "forward", counts), clips=4, frames=8, steps=6)
+    together, tails = lockstep(specs, solver="dpmpp_2m")
+    tail = None
+    for k, spec in enumerate(specs):
+        alone, (stored,) = lockstep([spec], tail, "dpmpp_2m")
+        assert torch.equal(alone[0], together[k])
+        assert stored.to_bytes() == tails[k].to_bytes()
+        tail = Tail.from_bytes(stored.to_bytes())
+    first_order, _ = lockstep(specs)
+    assert not any(torch.equal(a, b) for a, b in zip(together, first_order, strict=True))
+
+
+@pytest.mark.parametrize("counts", ["code", "paper"])
+@pytest.mark.parametrize("solver", ["ddim", "dpmpp_2m"])
+def test_a_group_goes_on_from_a_stored_state_with_the_same_bits(counts: str, solver: str) -> None:
+    chain = VidRD(5, 2.0, 1.0, "staged", "forward", counts)
+    specs = specs_of(chain, clips=4, frames=8, steps=6)
+    _, tails = lockstep(specs[:1], solver=solver)
+    whole, whole_tails = lockstep(specs[1:], tails[0], solver)
+    noise = first_noise(specs[1:], [fresh_for(s) for s in specs[1:]], tails[0])
+
+    def run(copies: Copies, **more: object) -> torch.Tensor:
+        edits = {"before": (copies,), "after": (copies.last,)}
+        return sample(noise, levels_for(6), network, solver, **edits, **more)
+
+    stored: list[bytes] = []
+    first = Copies(chain, 8, 3, 6, tails[0])
+    run(first, on_state=lambda state: stored.append(save(state.tensors() | first.state())))
+    for data in stored:
+        again = Copies(chain, 8, 3, 6, tails[0])
+        again.restore(load(data))
+        assert torch.equal(run(again, start=State.from_tensors(load(data))), whole)
+        rest = [tail.to_bytes() for tail in again.tails(specs[1:], noise)]
+        assert rest == [tail.to_bytes() for tail in whole_tails]
+    with pytest.raises(SpecError, match="of 3 clips, and these are 2"):
+        Copies(chain, 8, 2, 6, tails[0]).restore(load(stored[-1]))
+
+
+def test_copies_that_change_nothing_return_the_state_itself() -> None:
+    x = torch.zeros(1, C, 8, H, W)
+    copies = Copies(VidRD(4, beta=0.5), 8, 1, 4, None)
+    assert all(copies(x, level) is x and copies.last(x, level) is x for level in levels_for(4))
 
 
 def test_published_copy_counts() -> None:
@@ -137,6 +201,27 @@ def test_published_copy_counts() -> None:
     assert [VidRD(4, 4.0, 0.4, "staged").copies(j, 50) for j in range(5)] == [20, 15, 10, 5, 0]
     assert [VidRD(4, 4.0, 0.4, "constant").copies(j, 50) for j in range(5)] == [20, 20, 20, 20, 0]
     assert [VidRD(3, 4.0, 1.0, "staged").copies(j, 7) for j in range(3)] == [7, 5, 3]
+
+
+def test_the_paper_counts_one_state_more_and_the_last_one_too() -> None:
+    published = VidRD(4, 4.0, 0.4, "staged", counts="paper")
+    assert [published.copies(j, 50) for j in range(5)] == [21, 16, 11, 6, 0]
+    assert copied_states(published, 50) == 21
+    assert copied_states(VidRD(4, 4.0, 1.0, "staged", counts="paper"), 50) == 51
+    assert copied_states(VidRD(4, 4.0, 1.0, "staged"), 50) == 50
+    assert copied_states(VidRD(4, 4.0, 0.0, "staged", counts="paper"), 50) == 0
+
+
+@pytest.mark.parametrize(("schedule", "held"), [("staged", 1), ("constant", 4)])
+@pytest.mark.parametrize("order", ["reverse", "forward"])
+def test_beta_1_in_the_paper_s_count_ends_in_the_previous_clip_s_own_frames(
+    schedule: str, held: int, order: str
+) -> None:
+    chain = VidRD(4, 4.0, 1.0, schedule, order, "paper")
+    x, _ = lockstep(specs_of(chain, 3, 8, 5))
+    for k in (1, 2):
+        same = [bool(torch.equal(x[k, :, j], x[k - 1, :, sources(chain, 8)[j]])) for j in range(4)]
+        assert same == [j < held for j in range(4)]
 
 
 @pytest.mark.parametrize("order", ["reverse", "forward"])
@@ -152,7 +237,7 @@ def test_frames_are_held_to_the_previous_clip_for_as_many_steps_as_counted(order
         return x
 
     noise = first_noise(specs, [fresh_for(s) for s in specs], None)
-    ddim(noise, levels_for(steps), network, (Copies(chain, n, 3, steps, None), watch))
+    sample(noise, levels_for(steps), network, before=(Copies(chain, n, 3, steps, None), watch))
     for k in (1, 2):
         for j in range(m):
             same = [bool(torch.equal(x[k, :, j], x[k - 1, :, sources(chain, n)[j]])) for x in entering]
@@ -166,75 +251,10 @@ def test_beta_1_constant_holds_frames_to_the_last_network_call() -> None:
     assert tails[0].states.shape == (4, C, 3, H, W)
 
 
-@pytest.mark.parametrize("order", ["reverse", "forward"])
-def test_overlap_of_all_frames_and_beta_0_starts_from_the_previous_noise_alone(order: str) -> None:
-    """The published code mixes fresh noise into every frame here (its slice [M-N:] is the whole clip)."""
-    before, fresh = clip_noise(1, "a", 0, (C, 6, H, W)), clip_noise(1, "b", 0, (C, 6, H, W))
-    chain = VidRD(6, 1.0, 0.0, "staged", order)
-    assert torch.equal(chained_noise(chain, before, fresh), before.flip(1) if order == "reverse" else before)
-
-
-@pytest.mark.parametrize("order", ["reverse", "forward"])
-def test_without_overlap_all_frames_are_mixed_and_none_is_copied(order: str) -> None:
-    before, fresh = clip_noise(1, "a", 0, (C, 6, H, W)), clip_noise(1, "b", 0, (C, 6, H, W))
-    chain = VidRD(0, 0.0, 1.0, "staged", order)
-    assert torch.equal(chained_noise(chain, before, fresh), fresh)
-    x = clip_noise(1, "c", 0, (C, 12, H, W)).unflatten(1, (2, 6)).movedim(1, 0)
-    assert torch.equal(Copies(chain, 6, 2, 4, None)(x, levels_for(4)[0]), x)
-
-
-def test_alpha_0_draws_frames_after_the_overlap_afresh() -> None:
-    before, fresh = clip_noise(1, "a", 0, (C, 6, H, W)), clip_noise(1, "b", 0, (C, 6, H, W))
-    z = chained_noise(VidRD(2, 0.0, 0.4, "staged", "reverse"), before, fresh)
-    assert torch.equal(z[:, 2:], fresh[:, 2:])
-    assert torch.equal(z[:, :2], before.flip(1)[:, :2])
-
-
-def test_forward_noise_follows_the_previous_tail_in_order() -> None:
-    before, fresh = clip_noise(1, "a", 0, (C, 6, H, W)), clip_noise(1, "b", 0, (C, 6, H, W))
-    z = chained_noise(VidRD(2, 1e12, 0.4, "staged", "forward"), before, fresh)
-    assert torch.equal(z[:, :2], before[:, 4:])
-    torch.testing.assert_close(z[:, 2:], before[:, :4])
-
-
-def test_mirroring_twice_is_nothing() -> None:
-    z, chain = clip_noise(1, "a", 0, (C, 7, H, W)), VidRD(order="reverse")
-    assert torch.equal(base_noise(chain, base_noise(chain, z)), z)
-
-
-@pytest.mark.parametrize("order", ["reverse", "forward"])
-@pytest.mark.parametrize("m", [0, 2, 6])
-def test_covariance_of_chained_noise_is_exact(order: str, m: int) -> None:
-    """Variance 1, frames independent, correlation 1 (j < M) or a (others) with the frame that each looks at."""
-    n, alpha = 6, 1.5
-    chain, a = VidRD(m, alpha, 0.4, "staged", order), alpha / (1 + alpha**2) ** 0.5
-    unit = torch.eye(2 * n, dtype=torch.float64)
-    before, fresh = (unit[k : k + n].reshape(1, n, 1, 2 * n) for k in (0, n))
-    z = chained_noise(chain, before, fresh)[0, :, 0]
-    torch.testing.assert_close(z @ z.T, torch.eye(n, dtype=torch.float64))
-    looks = [n - 1 - j if order == "reverse" else (j - m) % n for j in range(n)]
-    expected = torch.zeros(n, n, dtype=torch.float64)
-    for j, source in enumerate(looks):
-        expected[j, source] = 1.0 if j < m else a
-    torch.testing.assert_close(z @ before[0, :, 0].T, expected)
-
-
-def test_mirroring_keeps_progressive_noise_s_covariance() -> None:
-    z = progressive(torch.eye(6, dtype=torch.float64).reshape(1, 6, 1, 6), 2.0)
-    mirrored = base_noise(VidRD(order="reverse"), z)[0, :, 0]
-    torch.testing.assert_close(mirrored @ mirrored.T, z[0, :, 0] @ z[0, :, 0].T)
-
-
 def test_a_chain_of_one_clip_is_an_unchained_clip() -> None:
     (chained,) = specs_of(VidRD(), 1, 8, 5)
-    plain = ddim(fresh_for(chained)[None], levels_for(5), network)
+    plain = sample(fresh_for(chained)[None], levels_for(5), network)
     assert torch.equal(lockstep([chained])[0], plain)
-
-
-def test_clips_without_a_chain_start_from_their_own_noise() -> None:
-    specs = specs_of(NoChain(), 3, 4, 2)
-    fresh = [fresh_for(s) for s in specs]
-    assert torch.equal(first_noise(specs, fresh, None), torch.stack(fresh))
 
 
 def test_chaining_costs_nothing() -> None:
@@ -276,6 +296,31 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     chain = replace(VidRD(4), **wrong)
     with pytest.raises(SpecError, match="overlap is 0 to 4, alpha 0 or more, beta 0 to 1"):
         check_chain([replace(spec, recipe=Recipe(chain=chain))], None)
+
+
+def test_windows_are_denoised_all_at_once_and_in_order() -> None:
+    specs = [replace(spec, together="t") for spec in specs_of(Windows(2), 3, 4, 3)]
+    check_chain(specs, None)
+    with pytest.raises(SpecError, match="give all of them, from clip 0"):
+        check_chain(specs[1:], None)
+    with pytest.raises(SpecError, match="clip 2 was given after clip 0"):
+        check_chain([specs[0], specs[2]], None)
+    with pytest.raises(SpecError, match="differ in together"):
+        check_chain([specs[0], replace(specs[1], together="u")], None)
+
+
+def test_settings_that_make_no_sense_together_are_refused() -> None:
+    spec = specs_of(NoChain(), 1, 9, 3)[0]
+    causal = replace(spec.model, frames_per_latent=4)
+    cases = [
+        (replace(spec, recipe=Recipe(chain=VidRD(2), prior=FreeNoise())), "prior freenoise with chain vidrd"),
+        (replace(spec, model=causal, recipe=Recipe(chain=VidRD(2, order="reverse"))), "hold 4 pictures each"),
+        (replace(spec, model=causal, recipe=Recipe(chain=VidRD(4))), "clips of 3 latent frames, overlap is 0 to 3"),
+        (replace(spec, recipe=Recipe(chain=Windows(9))), "give an overlap of 0 to 8"),
+    ]
+    for given_spec, message in cases:
+        with pytest.raises(SpecError, match=message):
+            check_chain([given_spec], None)
 
 
 def test_groups_that_are_not_one_chain_are_refused() -> None:

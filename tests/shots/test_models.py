@@ -132,8 +132,8 @@ def test_a_folder_that_is_wrong_says_how(
 
 
 def test_a_scheduler_without_betas_is_refused(copy: Path) -> None:
-    (copy / "scheduler" / "scheduler_config.json").write_text('{"_class_name": "FlowMatchEulerDiscreteScheduler"}')
-    with pytest.raises(ModelRefuses, match="FlowMatchEulerDiscreteScheduler has no betas"):
+    (copy / "scheduler" / "scheduler_config.json").write_text('{"_class_name": "KarrasVeScheduler"}')
+    with pytest.raises(ModelRefuses, match="KarrasVeScheduler has neither betas"):
         describe(str(copy))
 
 

@@ -13,6 +13,9 @@ from storage.ledger import Ledger
 from tests.storage.disks import SmallDisks
 from tests.storage.examples import slates_of, start_harbour
 from tests.storage.processes import Worker
+from tests.storage.s3 import s3_bucket, s3_server
+
+__all__ = ["s3_bucket", "s3_server"]
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from storage.errors import IllegalTransition, NotRecorded
 from storage.ledger import Ledger
 from storage.rows import FileUse, Sample, Take
-from storage.states import AttemptState
+from storage.states import AttemptState, ProductionState
 from tests.storage.examples import slates_of, start_harbour, take_row
 
 KEYS = [row.key for row in slates_of(3)]
@@ -123,6 +125,46 @@ def test_a_success_ends_the_count_of_failures(ledger: Ledger, production: int) -
     assert ledger.failures(KEYS) == {}
     ledger.fail_attempt(last := begin(ledger, production), "ValueError", "no")
     assert [f.id for f in ledger.failures(KEYS)[KEY]] == [last]
+
+
+def test_what_died_with_its_process_is_counted_until_a_success_or_a_release(ledger: Ledger, production: int) -> None:
+    for _ in range(2):
+        ledger.begin_attempts(start_harbour(ledger, slates_of(3)), KEYS[:2], "cpu", "w")
+        ledger.claim_film("harbour").release()
+    assert {key: len(lost) for key, lost in ledger.losses(KEYS).items()} == {KEYS[0]: 2, KEYS[1]: 2}
+    (shown, _) = ledger.losses([KEY])[KEY]
+    assert (shown.state, shown.message) == (AttemptState.LOST, "its process died")
+    assert ledger.failures(KEYS) == {}, "nobody knows that it was the clip's fault"
+    last = start_harbour(ledger, slates_of(3))
+    ledger.finish_attempt(begin(ledger, last), take_row(KEY))
+    assert list(ledger.losses(KEYS)) == [KEYS[1]]
+    ledger.release_holds("harbour", "dawn")
+    assert ledger.losses(KEYS) == {}
+
+
+def test_attempts_of_many_clips_are_asked_for_together(ledger: Ledger, production: int) -> None:
+    first, second = ledger.begin_attempts(production, KEYS[:2], "cpu", "w")
+    ledger.fail_attempt(first, "ValueError", "no", "Traceback", "the last lines")
+    again = begin(ledger, production)
+    found = ledger.attempts_of([*KEYS, "feed"])
+    assert {key: [a.id for a in each] for key, each in found.items()} == {KEY: [first, again], KEYS[1]: [second]}
+    assert found[KEY] == ledger.attempts(KEY)
+    assert (found[KEY][0].trace, found[KEY][0].log_tail) == ("Traceback", "the last lines")
+
+
+def test_a_clock_that_is_put_back_makes_no_attempt_end_before_it_began(
+    ledger: Ledger, production: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, lost = ledger.begin_attempts(production, KEYS[:2], "cpu", "w")
+    an_hour_ago = time.time_ns() - 3600 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: an_hour_ago)
+    ledger.finish_attempt(attempt, take_row(KEY))
+    ledger.end_production(production, ProductionState.DONE)
+    ledger.claim_film("harbour")
+    for each in (*ledger.attempts(KEY), *ledger.attempts(KEYS[1]), *ledger.productions("harbour")):
+        assert each.ended_at is not None
+        assert each.ended_at >= each.started_at
+    assert ledger.attempts(KEYS[1])[0].id == lost
 
 
 def test_a_damaged_take_is_not_served_and_made_again(ledger: Ledger, production: int) -> None:

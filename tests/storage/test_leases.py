@@ -6,9 +6,11 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable
+from fractions import Fraction
 
 import pytest
 
+import storage.leases
 from storage.errors import FilmBusy, LeaseLost
 from storage.ledger import Ledger
 from storage.owner import Owner
@@ -70,6 +72,8 @@ def test_who_was_replaced_is_told_and_changes_nothing(ledger: Ledger) -> None:
             lambda: ledger.begin_attempts(production, [key], "cuda:0", "camera 1"),
             lambda: start_harbour(ledger, slates_of(1), lease=late),
             lambda: ledger.end_production(production, ProductionState.DONE),
+            lambda: ledger.still_ours(production),
+            lambda: ledger.record_film(production, "harbour.mp4", "sha256:a", 1, Fraction(8), "{}", "{}"),
         ):
             with pytest.raises(LeaseLost, match="taken over by another process"):
                 act()
@@ -79,8 +83,41 @@ def test_who_was_replaced_is_told_and_changes_nothing(ledger: Ledger) -> None:
         assert holder.pid == os.getpid()
     assert [p.state for p in ledger.productions("harbour")] == [ProductionState.LOST]
     assert [a.state for a in ledger.attempts(key)] == [AttemptState.LOST]
+    assert ledger.film_versions("harbour") == []
     # What it had begun is named by its key and as good as any.
     assert ledger.finish_attempt(attempt, take_row(key)).attempt == attempt
+
+
+def test_a_film_is_finished_for_an_ended_production_by_who_has_claimed_it_now(ledger: Ledger) -> None:
+    with ledger.claim_film("harbour") as first:
+        production = start_harbour(ledger, slates_of(1), lease=first)
+        ledger.end_production(production, ProductionState.DONE)
+
+    def record() -> None:
+        ledger.record_film(production, "harbour.mp4", "sha256:a", 1, Fraction(8), "{}", "{}")
+
+    with ledger.claim_film("harbour"):
+        record()  # its file was gone: this process cuts it again, and there is nothing else to record
+    with ledger.claim_film("harbour", ELSEWHERE), pytest.raises(LeaseLost):
+        record()
+    record()
+    assert len(ledger.film_versions("harbour")) == 2
+
+
+def test_after_a_clock_was_put_back_a_dead_holder_elsewhere_is_replaced_in_time(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Ledger.open(ledger_url) as ledger:
+        monkeypatch.setattr(storage.leases, "clock", lambda _: 10_000_000_000_000)
+        ledger.claim_film("harbour", ELSEWHERE, ttl=30)
+        monkeypatch.setattr(storage.leases, "clock", lambda _: 6_000_000_000_000)  # more than an hour earlier
+        with pytest.raises(FilmBusy, match="try again in 30 s"):
+            ledger.claim_film("harbour")
+        monkeypatch.setattr(storage.leases, "clock", lambda _: 6_000_029_000_000)
+        with pytest.raises(FilmBusy, match="try again in 1 s"):
+            ledger.claim_film("harbour")
+        monkeypatch.setattr(storage.leases, "clock", lambda _: 6_000_031_000_000)
+        assert ledger.claim_film("harbour").fence == 2
 
 
 def test_a_claim_leaves_other_films_and_ended_attempts_alone(ledger: Ledger) -> None:

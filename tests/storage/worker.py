@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
+from random import Random
 
 from storage.errors import FilmBusy
 from storage.files import Files
@@ -74,6 +76,29 @@ def work_until_killed(url: str, film: str, root: str) -> None:
                 say(key)
             if not [k for k in wanted if k not in done]:
                 return
+
+
+def render_shared(url: str, production: str, root: str, worker: str) -> None:
+    """Render the clips of a production together with others, a few at a time, until none is left."""
+    files = Files(root)
+    with Ledger.open(url) as ledger:
+        keys = [row.key for row in ledger.slates(int(production))]
+        Random(worker).shuffle(keys)
+        wait()
+        while True:
+            claims = ledger.claim_clips(keys, most=5)
+            mine = [claim.key for claim in claims]
+            for key, attempt in zip(mine, ledger.begin_attempts(int(production), mine, "cpu", worker), strict=True):
+                video = files.put_bytes(key.encode(), ".mkv")
+                ledger.finish_attempt(attempt, TakeRow(key, video, video, None, 8, 16, 16, key, 1, {}, 1, "1"))
+            ledger.release_clips(claims)
+            keys = [key for key in keys if key not in mine]
+            if not claims:
+                done = ledger.takes(keys)
+                keys = [key for key in keys if key not in done]
+                if not keys:
+                    return
+                time.sleep(0.02)
 
 
 def put_until_killed(root: str, source: str) -> None:

@@ -1,0 +1,193 @@
+"""One shot with each method on and off, or over a grid of one setting: what a method does, seen side by side.
+
+Nothing is written to the ledger. All variants have the shot's prompt and seeds, so what differs is the method.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from shots.errors import ModelError
+from shots.joins import join_of
+from shots.models import ModelCard, describe
+from shots.sense import nonsense
+from shots.settings import Cfg, CfgPlusPlus, Iid, IvMixed, ModelRef, NoChain, Pyoco, Stg, VideoGuide, VidRD, Windows
+from shots.spec import Anchor, ClipSpec, FreeNoise, Recipe, digest, hashed_fields
+
+from .errors import UsageError
+from .planned import PlannedShot
+from .presets import IMAGE_MODEL
+from .problems import nearest
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of an ablation. why_not: what keeps the model from it; then nothing is rendered."""
+
+    name: str
+    recipe: Recipe
+    why_not: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A rendered variant. frames [F, H, W, 3] uint8, as the cut would keep them; starts: where its clips begin."""
+
+    variant: Variant
+    frames: np.ndarray
+    starts: tuple[int, ...]
+    nfe: int
+    seconds: float
+    measures: Mapping[str, float]
+
+
+def shot_of(shots: Sequence[PlannedShot], name: str | None) -> PlannedShot:
+    """The shot that is meant: the one named, else the first. Raises UsageError."""
+    if name is None:
+        return shots[0]
+    known = {shot.id: shot for shot in shots}
+    if name not in known:
+        close = nearest(name, known)
+        hint = f"; did you mean {close!r}?" if close else f"; it has {', '.join(list(known)[:20])}"
+        raise UsageError(f"the storyboard has no shot {name!r}{hint}")
+    return known[name]
+
+
+def each_method(recipe: Recipe, card: ModelCard) -> list[Variant]:
+    """The bare recipe, each method alone on top of it, and the shot's own recipe.
+
+    A method that the shot has is taken with the shot's settings, another with its defaults.
+    """
+    bare = Recipe(recipe.guidance if isinstance(recipe.guidance, Cfg) else Cfg(), Iid(), NoChain())
+    pyoco = recipe.prior if isinstance(recipe.prior, Pyoco) else Pyoco()
+    vidrd = recipe.chain if isinstance(recipe.chain, VidRD) else VidRD(overlap=_overlap(card))
+    image = _image_model()
+    alone = {
+        "without methods": bare,
+        "CFG++": replace(bare, guidance=CfgPlusPlus()),
+        "PYoCo": replace(bare, prior=pyoco),
+        "VidRD": replace(bare, chain=vidrd),
+        "windows": replace(bare, chain=Windows(min(vidrd.overlap, _overlap(card))), prior=FreeNoise()),
+        "STG": replace(bare, stg=recipe.stg or Stg()),
+        "VideoGuide": replace(bare, videoguide=recipe.videoguide or VideoGuide()),
+    }
+    if recipe.iv_mixed or image:
+        alone["IV-Mixed"] = replace(bare, iv_mixed=recipe.iv_mixed or IvMixed(image or ModelRef(IMAGE_MODEL)))
+    if recipe not in alone.values():
+        alone["the shot's recipe"] = recipe
+    return [_sensible(name, made, card) for name, made in alone.items()]
+
+
+def swept(recipe: Recipe, card: ModelCard, setting: str, values: Sequence[str]) -> list[Variant]:
+    """The shot's recipe with one setting, such as `stg.scale`, at each of the values.
+
+    Raises:
+        UsageError: no such setting, or a value that it cannot have.
+    """
+    method, _, name = setting.partition(".")
+    methods = [f.name for f in fields(Recipe)]
+    if method not in methods:
+        raise UsageError(f"--sweep: a recipe has no method {method!r}; it has {', '.join(methods)}")
+    base: Any = getattr(recipe, method) or {"stg": Stg(), "videoguide": VideoGuide()}.get(method)
+    if base is None and (image := _image_model()):
+        base = IvMixed(image)
+    known = [f.name for f in fields(base)] if is_dataclass(base) else []
+    if base is None or name not in known:
+        raise UsageError(f"--sweep: {method} has no setting {name!r}; it has {', '.join(known) or 'none here'}")
+    found = []
+    for text in values:
+        made: Any = replace(base, **{name: _value(setting, getattr(base, name), text)})
+        found.append(_sensible(f"{setting} {text}", replace(recipe, **{method: made}), card))
+    return found
+
+
+def _value(setting: str, now: Any, text: str) -> Any:
+    kinds: dict[type, Callable[[str], Any]] = {int: int, float: float, str: str}
+    try:
+        if isinstance(now, bool):
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(now, tuple):
+            return tuple(text.split("+"))
+        return kinds.get(type(now), float)(text)
+    except (ValueError, KeyError):
+        raise UsageError(f"--sweep: {setting} cannot be {text!r}; it is now {now!r}") from None
+
+
+def _sensible(name: str, recipe: Recipe, card: ModelCard) -> Variant:
+    wrong = next(nonsense(recipe, card, _cards(recipe, card), card.frames_native), None)
+    return Variant(name, recipe, wrong.what if wrong else "")
+
+
+def _cards(recipe: Recipe, card: ModelCard) -> dict[ModelRef, ModelCard]:
+    refs = (recipe.videoguide and recipe.videoguide.teacher, recipe.iv_mixed and recipe.iv_mixed.image)
+    return {card.ref(): card} | {ref: describe(ref.id, dtype=ref.dtype) for ref in refs if ref}
+
+
+def _overlap(card: ModelCard) -> int:
+    return min(VidRD().overlap, card.latent_frames(card.frames_native) // 2)
+
+
+def _image_model() -> ModelRef | None:
+    try:
+        return describe(IMAGE_MODEL).ref()
+    except ModelError:
+        return None
+
+
+def chain_of(shot: PlannedShot, recipe: Recipe, clips: int) -> list[ClipSpec]:
+    """The first clips of a shot under another recipe."""
+    made: list[ClipSpec] = []
+    for clip in shot.clips[:clips]:
+        linked = isinstance(recipe.chain, VidRD | Anchor) and made
+        made.append(replace(clip.spec, recipe=recipe, previous=made[-1].key if linked else None, together=None))
+    if isinstance(recipe.chain, Windows):
+        together = digest("Windows", 1, [hashed_fields(spec) for spec in made])
+        made = [replace(spec, together=together) for spec in made]
+    return made
+
+
+def render(shot: PlannedShot, variants: Sequence[Variant], clips: int, device: str = "auto") -> Iterator[Shown]:
+    """Render the variants that make sense, one after another, with the models loaded once."""
+    from shots.shoot import Model, load, shoot
+
+    models: dict[ModelRef, Model] = {}
+    try:
+        for variant in variants:
+            if variant.why_not:
+                continue
+            specs = chain_of(shot, variant.recipe, clips)
+            for ref in specs[0].models:
+                if ref not in models:
+                    models[ref] = load(ref, device=device)
+            began = time.perf_counter()
+            made = list(shoot(specs, models[specs[0].model], others=models))
+            seconds = time.perf_counter() - began
+            drop = join_of(variant.recipe.chain, specs[0].model.frames_per_latent).dropped
+            parts = [footage.frames[drop if k else 0 :] for k, footage in enumerate(made)]
+            starts = tuple(np.cumsum([0, *(len(part) for part in parts[:-1])]).tolist())
+            frames = np.concatenate(parts)
+            nfe = sum(footage.nfe for footage in made)
+            yield Shown(variant, frames, starts, nfe, seconds, _measured(specs[0], frames, starts))
+    finally:
+        for model in models.values():
+            model.close()
+
+
+def _measured(spec: ClipSpec, frames: np.ndarray, starts: tuple[int, ...]) -> dict[str, float]:
+    """What the pocket reader sees, for films of the pocket models; of others, steps between pictures alone."""
+    from shots.pocket import measures
+
+    if spec.model.id.startswith("pocket") and frames.shape[1:3] == (64, 64):
+        steady = measures.stability(frames)
+        told = {"acceleration": steady.acceleration, "area jitter": steady.area_jitter, "overlap": steady.overlap}
+        if len(starts) > 1:
+            report = measures.chain_report(frames, starts)
+            told |= {name.replace("_", " "): report[name] for name in ("seam_ratio", "mirror_motion", "dynamic_degree")}
+        return told
+    join, inner = measures.seams(frames, starts)
+    return {"step": inner.mean} | ({"seam ratio": join.mean / max(inner.mean, 1e-6)} if len(starts) > 1 else {})

@@ -1,0 +1,71 @@
+"""Checkpoints: what half-made clips need to go on after a crash. Few, small, replaced and removed all the time.
+
+    <root>/checkpoints/<name>.safetensors
+
+Unlike stored files they are named by what they are for, so the newest is found after a crash. Writing: a temporary
+name, fsync, rename, so a reader finds the old one or the new one. A checkpoint that cannot be written or read costs
+time, never a clip: who calls goes on without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from pathlib import Path
+
+FOLDER = "checkpoints"
+SUFFIX = ".safetensors"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+MOST_DAYS = 30
+"""Older checkpoints are of clips that nobody came back for."""
+
+
+class Checkpoints:
+    """The checkpoints beside the files at `root`; of this machine where the store is elsewhere."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.folder = Path(root).absolute() / FOLDER
+
+    def put(self, name: str, data: bytes) -> Path:
+        """Write a checkpoint in place of the last one of this name. Raises OSError."""
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a checkpoint's name: letters, digits, - and _, at most 128")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{name}{SUFFIX}"
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        return path
+
+    def newest(self) -> list[Path]:
+        """All checkpoints, the newest first."""
+        found: list[tuple[float, Path]] = []
+        for path in self.folder.glob(f"*{SUFFIX}") if self.folder.is_dir() else ():
+            with contextlib.suppress(OSError):  # another process has just removed it
+                found.append((path.stat().st_mtime, path))
+        return [path for _, path in sorted(found, reverse=True)]
+
+    def drop(self, name: str) -> None:
+        """Remove a checkpoint; one that is not there is no matter."""
+        with contextlib.suppress(OSError):
+            (self.folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
+
+    def sweep(self, days: float = MOST_DAYS) -> list[Path]:
+        """Remove what is older than `days`, and half-written ones of dead processes; returns what was removed."""
+        removed: list[Path] = []
+        before = time.time() - days * 86400
+        for path in self.folder.glob("*") if self.folder.is_dir() else ():
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    removed.append(path)
+        return removed

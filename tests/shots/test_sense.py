@@ -1,0 +1,106 @@
+"""Recipes that a model cannot do are refused before anything is loaded, with the setting, the reason and a way out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shots.backbones.families import Traits
+from shots.models import ModelCard, describe
+from shots.sense import Nonsense, nonsense, warnings
+from shots.spec import (
+    Anchor,
+    CfgPlusPlus,
+    FreeNoise,
+    IvMixed,
+    ModelRef,
+    NoChain,
+    Recipe,
+    Sampler,
+    Stg,
+    VideoGuide,
+    VidRD,
+    Windows,
+)
+
+POCKET = describe("pocket")
+IMAGE = describe("pocket-image")
+TEACHER = describe("pocket-teacher")
+ELSEWHERE = replace(TEACHER, id="elsewhere", digest="sha256:9", latent_space="another")
+DISTILLED = replace(POCKET, id="distilled", digest="sha256:1", traits=Traits(distilled=True))
+CAUSAL = replace(POCKET, id="causal", digest="sha256:2", traits=Traits(frames_per_latent=4), frames_step=4)
+FROM_PICTURES = replace(POCKET, id="from-pictures", digest="sha256:3", traits=Traits(start_image="must"))
+CARDS = {card.ref(): card for card in (POCKET, IMAGE, TEACHER, ELSEWHERE, DISTILLED, CAUSAL, FROM_PICTURES)}
+
+
+def found(recipe: Recipe, card: ModelCard = POCKET, frames: int = 8, image: bool = False) -> list[Nonsense]:
+    return list(nonsense(recipe, card, CARDS, frames, image))
+
+
+def mixed(card: ModelCard = IMAGE) -> IvMixed:
+    return IvMixed(card.ref())
+
+
+SENSIBLE = [
+    Recipe(),
+    Recipe(CfgPlusPlus(0.6), stg=Stg(), videoguide=VideoGuide(TEACHER.ref()), iv_mixed=mixed()),
+    Recipe(prior=FreeNoise(), chain=Windows(4)),
+    Recipe(stg=Stg(layers=("mid", "up.1"), part="temporal")),
+    Recipe(videoguide=VideoGuide(ELSEWHERE.ref())),
+]
+
+
+@pytest.mark.parametrize("recipe", SENSIBLE)
+def test_what_makes_sense_is_let_through(recipe: Recipe) -> None:
+    assert found(recipe) == []
+
+
+REFUSED: list[tuple[Recipe, ModelCard, tuple[str, ...], str]] = [
+    (Recipe(CfgPlusPlus(0.6), chain=NoChain()), DISTILLED, ("guidance", "kind"), "guidance-distilled"),
+    (Recipe(chain=NoChain(), iv_mixed=mixed()), DISTILLED, ("iv_mixed",), "no unconditional pass"),
+    (Recipe(chain=VidRD(1, order="reverse")), CAUSAL, ("chain",), "use order forward"),
+    (Recipe(chain=NoChain(), iv_mixed=mixed()), CAUSAL, ("iv_mixed", "image"), "latent space"),
+    (Recipe(iv_mixed=mixed(TEACHER)), POCKET, ("iv_mixed", "image"), "is a video model"),
+    (Recipe(videoguide=VideoGuide(IMAGE.ref())), POCKET, ("videoguide", "teacher"), "is an image model"),
+    (Recipe(videoguide=VideoGuide(tau=30)), POCKET, ("videoguide",), "tau is 30"),
+    (Recipe(stg=Stg(layers=("up.7",))), POCKET, ("stg",), "no layer 'up.7'"),
+    (Recipe(chain=Anchor()), POCKET, ("chain", "kind"), "takes none"),
+    (Recipe(chain=Windows(8)), POCKET, ("chain",), "every clip must bring new frames"),
+    (Recipe(prior=FreeNoise(), chain=VidRD(4)), POCKET, ("chain",), "freenoise"),
+    (Recipe(chain=NoChain()), FROM_PICTURES, ("start_image",), "from a picture only"),
+    (Recipe(), IMAGE, (), "makes no clips"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "card", "at", "why"), REFUSED)
+def test_what_does_not_is_refused_with_a_reason_and_a_way_out(
+    recipe: Recipe, card: ModelCard, at: tuple[str, ...], why: str
+) -> None:
+    frames = 9 if card is CAUSAL else 8
+    wrong = [one for one in found(recipe, card, frames) if one.at == at]
+    assert wrong, found(recipe, card, frames)
+    assert why in wrong[0].what
+    assert wrong[0].instead
+
+
+def test_a_start_image_needs_a_model_that_takes_one() -> None:
+    assert [one.at for one in found(Recipe(), image=True)] == [("start_image",)]
+    assert found(Recipe(chain=NoChain()), FROM_PICTURES, image=True) == []
+
+
+def test_what_works_and_was_hardly_meant_is_said() -> None:
+    def said(recipe: Recipe, sampler: Sampler = Sampler()) -> str:
+        return " ".join(warnings(recipe, sampler, POCKET, CARDS))
+
+    assert said(Recipe()) == ""
+    assert "through pictures" in said(Recipe(videoguide=VideoGuide(ELSEWHERE.ref())))
+    assert "start anew at each step" in said(Recipe(), Sampler("dpmpp_2m"))
+    assert said(Recipe(chain=Windows(4)), Sampler("dpmpp_2m")) == ""
+    assert "prices multiply" in said(Recipe(videoguide=VideoGuide(), iv_mixed=mixed()))
+    assert said(Recipe(videoguide=VideoGuide(), iv_mixed=replace(mixed(), start=0.5))) == ""
+
+
+def test_a_name_without_digest_is_not_looked_up_here() -> None:
+    with pytest.raises(KeyError):
+        found(Recipe(iv_mixed=IvMixed(ModelRef("somewhere"))))
