@@ -23,7 +23,7 @@ import torch
 
 from .looks import FRAMES, MOTION_NAMES
 from .measures import Estimate, Stability, estimate, stability
-from .networks import WEIGHTS, digest
+from .networks import WEIGHTS, digest, load_weights
 from .reader import Frames, Subject, read, summarise
 from .scenes import Scenes, caption, draw, frames_uint8, held_out, prompt_of, sheet
 from .stock import frames_of, load, reconstruct, sample
@@ -165,6 +165,17 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def curve(pipe: Any, folder: Path, n: int, steps: int, cfg: float, seed: int, batch: int, frames: int) -> list[str]:
+    """A line a snapshot of a training stage's folder (`at-<step>.safetensors`): how good the model was by then."""
+    network = pipe.unet if hasattr(pipe, "unet") else pipe.transformer
+    lines = []
+    for path in sorted(folder.glob("at-*.safetensors"), key=lambda path: int(path.stem[3:])):
+        load_weights(network, path)
+        table = evaluate(pipe, n, steps, cfg, seed, batch, frames)[0]["groups"]["all"]
+        lines.append(row(f"step {path.stem[3:]}", table, list(table)))
+    return lines
+
+
 def main(argv: list[str] | None = None) -> None:
     """Parse the command line, evaluate, print the table, write what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m shots.pocket.evaluate", description=(__doc__ or "").split("\n")[0])
@@ -177,11 +188,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--json", type=Path, help="write the report here")
     parser.add_argument("--sheet", type=Path, help="write a PNG of the last run's first 20 clips here")
+    parser.add_argument(
+        "--snapshots", type=Path, help="only the curve of a training stage: its folder, such as checkpoints/together"
+    )
     parser.add_argument("--card", action="store_true", help="keep the report in the model's folder and write its card")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
     pipe = load(options.model)
     frames = frames_of(options.model)
+    if options.snapshots:
+        how = (options.n, options.steps[0], options.cfg[0], options.seed, options.batch)
+        print("\n".join(curve(pipe, options.snapshots, *how, frames)))
+        return
     report: dict[str, Any] = {"format": 1, "weights": digest(options.model), "frames": frames, "runs": []}
     report["reference"] = reference(pipe.vae, options.n, options.seed, frames)
     for steps in options.steps:

@@ -214,8 +214,8 @@ FIELDS = [
     ("seconds: 1", "seconds: 1\n    clip_frames: 33", "film.yaml:7:18: shot 'a', clip_frames: pocket cannot make "
      "clips of this many frames (given: 33); allowed: 1 to 32 frames"),
     ("seconds: 1", "seconds: 1\n    clip_frames: 16\n    recipe: {chain: {overlap: 16}}", "film.yaml:8:31: shot 'a', "
-     "recipe.chain.overlap: the chain's overlap 16 leaves no new frames in clips of 16; allowed: 0 to 15 with "
-     "order forward"),
+     "recipe.chain.overlap: the chain's overlap 16 leaves no new frames in clips of 16 latent frames; "
+     "allowed: 0 to 15"),
     ("seconds: 1", "seconds: 1\n    title: {text: x, colour: blak}", "film.yaml:7:30: shot 'a', title.colour: not a "
      "colour (given: 'blak'); allowed: \"#rrggbb\" (in quotes), or a name: black, white, grey, gray, silver, red, "
      "maroon, orange, yellow, gold, green, lime, teal, cyan, blue, navy, purple, magenta, pink, brown; "

@@ -199,7 +199,7 @@ def test_models_that_are_not_here_say_what_is_and_how_to_fetch_them(
         "tinyy": "Did you mean 'tiny'",
         "org/tiny-notion": r"hf download org/tiny-notion\..*Did you mean 'org/tiny-motion'",
         "org/tiny-motion@v2": r"org/tiny-motion at revision v2.*hf download org/tiny-motion --revision v2",
-        "/no/such/folder": "Known here: pocket, tiny, org/tiny-motion",
+        "/no/such/folder": "Known here: pocket, pocket-dit, pocket-image, pocket-teacher, tiny, org/tiny-motion",
         "": "no model ''",
         "a\0b": "no model",
         "~nobody/model!": "no model",

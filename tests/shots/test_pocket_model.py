@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AnimateDiffPipeline, UNetMotionModel
+from diffusers import AnimateDiffPipeline, LTXPipeline, StableDiffusionPipeline, UNetMotionModel
 from safetensors.torch import load_file
 
 from shots.pocket import card, evaluate, networks, train, vocabulary
 from shots.pocket.checkpoints import Budget, Training
+from shots.pocket.plan import Plan
 
-MEGABYTES = 16
+ALL = networks.ALL_WEIGHTS
+VIDEO = ("pocket", "pocket-teacher", "pocket-dit")
+MODELS = (*VIDEO, "pocket-image")
+PIPELINES = {"pocket-dit": LTXPipeline, "pocket-image": StableDiffusionPipeline}
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +38,10 @@ def one_thread():  # type: ignore[no-untyped-def]
 
 
 def test_weights_are_small_and_never_pickled() -> None:
-    files = [path for path in networks.WEIGHTS.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < MEGABYTES * 2**20
+    files = {path.resolve() for path in ALL.rglob("*") if path.is_file()}
+    assert sum(path.stat().st_size for path in files) < 30e6
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md"}
-    for path in networks.WEIGHTS.rglob("*.safetensors"):
+    for path in ALL.rglob("*.safetensors"):
         tensors = load_file(path).values()
         assert {tensor.dtype for tensor in tensors if tensor.is_floating_point()} == {torch.float16}
         assert all(torch.isfinite(tensor).all() for tensor in tensors)
@@ -45,7 +49,7 @@ def test_weights_are_small_and_never_pickled() -> None:
 
 def test_the_folder_is_a_stock_animatediff_pipeline(pipe: AnimateDiffPipeline) -> None:
     assert isinstance(pipe.unet, UNetMotionModel)
-    assert pipe.motion_adapter is None
+    assert json.loads((networks.WEIGHTS / "model_index.json").read_text())["unet"][1] == "UNet2DConditionModel"
     assert pipe.scheduler.config.prediction_type == "v_prediction"
     assert pipe.scheduler.config.rescale_betas_zero_snr
     assert not pipe.scheduler.config.clip_sample
@@ -80,20 +84,26 @@ def test_the_shipped_text_encoder_is_the_one_that_training_builds(pipe: AnimateD
 
 def test_a_clip_depends_on_its_own_seed_alone(pipe: AnimateDiffPipeline) -> None:
     texts = ["a red boat floating over the sea", "a yellow moon rising at night"]
-    both = evaluate.sample(pipe, texts, [1, 2], steps=2, cfg=2.0)
-    alone = evaluate.sample(pipe, texts[1:], [2], steps=2, cfg=2.0)
+    both = evaluate.sample(pipe, texts, [1, 2], steps=2, cfg=2.0, frames=8)
+    alone = evaluate.sample(pipe, texts[1:], [2], steps=2, cfg=2.0, frames=8)
     assert both.shape == (2, 8, 64, 64, 3)
     assert np.abs(both[1].astype(int) - alone[0].astype(int)).max() <= 1
 
 
-def test_the_card_tells_what_evaluate_found(pipe: AnimateDiffPipeline) -> None:
-    recorded = json.loads((networks.WEIGHTS / "evaluation.json").read_text(encoding="utf-8"))
-    training = json.loads((networks.WEIGHTS / "training.json").read_text(encoding="utf-8"))
-    assert (networks.WEIGHTS / "README.md").read_text(encoding="utf-8") == card.card(training, recorded)
-    assert recorded["weights"] == networks.digest(networks.WEIGHTS), "the card is about other weights"
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_a_stock_pipeline_and_its_card_tells_what_evaluate_found(name: str) -> None:
+    folder = ALL / name
+    recorded = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    assert (folder / "README.md").read_text(encoding="utf-8") == card.card(name, training, recorded)
+    assert recorded["weights"] == networks.digest(folder), "the card is about other weights"
     told = recorded["runs"][-1]
-    run, _ = evaluate.evaluate(pipe, n=8, steps=told["steps"], cfg=told["cfg"], seed=told["seed"] + 1, batch=8)
-    for name in evaluate.ATTRIBUTES:
+    assert told["n"] >= 300
+    pipe = evaluate.load(folder)
+    assert type(pipe) is PIPELINES.get(name, AnimateDiffPipeline)
+    how = {"steps": told["steps"], "cfg": told["cfg"], "seed": told["seed"] + 1}
+    run, _ = evaluate.evaluate(pipe, n=8, batch=8, frames=recorded["frames"], **how)
+    for name in run["by_value"]:
         found, claimed = (one["groups"]["all"][name]["mean"] for one in (run, told))
         spread = max(0.02, claimed * (1 - claimed)) / 8
         assert found > claimed - 3.5 * spread**0.5, f"{name}: the card says {claimed}, eight clips say {found}"
@@ -105,23 +115,25 @@ def test_vae_keeps_what_the_reader_reads(pipe: AnimateDiffPipeline) -> None:
         assert table[name]["mean"] >= 0.9, name
 
 
-def tiny(out: Path, steps: int) -> train.Plan:
-    return train.Plan(out, out / "weights", 5, steps, vae_batch=2, image_batch=2, clip_batch=2, bank_clips=4)
+def tiny(out: Path, steps: int) -> Plan:
+    return Plan(out, out / "weights", 5, steps, vae_batch=2, image_batch=2, clip_batch=2, bank_clips=4)
 
 
 def test_every_training_stage_runs_resumes_and_exports(tmp_path: Path) -> None:
-    stages = (train.train_vae, train.make_bank, train.train_image, train.train_video, train.export)
+    stages = ("vae", "bank", "image", "video", "together", "teacher", "export")
     for steps in (2, 3):
         for stage in stages:
-            stage(tiny(tmp_path, steps))
+            train.PROGRAMS[stage](tiny(tmp_path, steps))
     state = json.loads((tmp_path / "video" / "state.json").read_text(encoding="utf-8"))
     assert state["step"] == 3
     assert not list(tmp_path.rglob("*.p[tk]*")), "nothing pickled"
-    exported = evaluate.load(tmp_path / "weights")
-    assert evaluate.sample(exported, ["a red boat"], [0], steps=1, cfg=1.0).shape == (1, 8, 64, 64, 3)
-    assert sorted(path.name for path in networks.WEIGHTS.rglob("*.safetensors")) == sorted(
-        path.name for path in (tmp_path / "weights").rglob("*.safetensors")
-    )
+    for name, frames in (("pocket", 8), ("pocket-teacher", 8), ("pocket-image", 1)):
+        exported = evaluate.load(tmp_path / "weights" / name)
+        made = evaluate.sample(exported, ["a red boat"], [0], steps=1, cfg=1.0, frames=frames)
+        assert made.shape == (1, frames, 64, 64, 3)
+        shipped, again = (sorted(p.name for p in (home / name).iterdir()) for home in (ALL, tmp_path / "weights"))
+        assert set(again) == set(shipped) - {"README.md", "evaluation.json"}
+    assert (tmp_path / "weights/pocket-teacher/unet").resolve() == (tmp_path / "weights/pocket/unet").resolve()
 
 
 def small_training(folder: Path) -> tuple[Training, Callable[[], torch.Tensor]]:
@@ -169,6 +181,7 @@ def test_direction_is_in_the_trained_model(pipe: AnimateDiffPipeline) -> None:
 
 
 def test_the_docs_show_the_measured_table() -> None:
-    recorded = json.loads((networks.WEIGHTS / "evaluation.json").read_text(encoding="utf-8"))
     page = (Path(__file__).parents[2] / "docs" / "pocket.md").read_text(encoding="utf-8")
-    assert evaluate.markdown({**recorded, "runs": recorded["runs"][-1:]}) in page
+    for name in MODELS:
+        recorded = json.loads((ALL / name / "evaluation.json").read_text(encoding="utf-8"))
+        assert evaluate.markdown({**recorded, "runs": recorded["runs"][-1:]}) in page, name

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shots.errors import SpecError
-from shots.price import passes_per_step, predicted_nfe
+from shots.price import predicted_nfe
 from shots.spec import (
     Cfg,
     CfgPlusPlus,
@@ -155,5 +155,4 @@ def test_copies_fall_from_frame_to_frame_and_never_pass_the_steps(
 
 def test_the_bill() -> None:
     with_scale = [replace(SPEC, recipe=Recipe(guidance=g)) for g in (Cfg(1.0), Cfg(0.0), Cfg(3.0), CfgPlusPlus(1.0))]
-    assert [passes_per_step(spec) for spec in with_scale] == [1, 2, 2, 2]
     assert [predicted_nfe(spec) for spec in with_scale] == [25, 50, 50, 50]
