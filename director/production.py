@@ -1,8 +1,7 @@
 """The run loop: render what is missing, remember everything, cut each film as soon as its clips are there.
 
-Stop it at any moment and run it again: a clip is either in the ledger with its files on disk, or it is
-rendered again. The loop itself never touches pixels; it hands jobs to an executor and writes down what the
-executor says.
+Stop it at any moment and run it again: a clip is either in the ledger with its files on disk, or it is rendered
+again. The loop itself never touches pixels; it hands jobs to an executor and writes down what the executor says.
 """
 
 from __future__ import annotations
@@ -187,7 +186,8 @@ class Production:
 
     def _clip_done(self, shooting: Shooting, event: ClipDone) -> None:
         key = event.take.key
-        attempt = shooting.attempts.pop(key)
+        if (attempt := shooting.attempts.pop(key, None)) is None:
+            return  # made once more beside others that were missing
         take = insist(partial(self._ledger.finish_attempt, attempt, event.take))
         self._takes[key] = take
         shooting.failures = 0

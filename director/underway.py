@@ -74,6 +74,8 @@ class Shooting:
         """
         segment = self.segment
         done = next(n for n, key in enumerate(segment.keys) if key not in takes)
+        if segment.specs[0].together:  # clips that depend on each other both ways are made again as a whole
+            done = 0
         after = segment.keys[done - 1] if done else segment.after
         return Job(
             f"{segment.name}#{self.number}.{self.failures}.{done}",

@@ -47,11 +47,10 @@ def test_what_a_card_says(copy: Path) -> None:
     assert card.ref().digest == card.digest
 
 
-def test_the_embedded_model_is_found_by_name_and_needs_no_motion_adapter() -> None:
+def test_the_embedded_model_is_found_by_name() -> None:
     card = describe("pocket")
     assert (card.id, card.family, card.size_native) == ("pocket", "animatediff", (64, 64))
     assert card.path == embedded()["pocket"]
-    assert not (card.path / "motion_adapter").exists()
     card.check_size(64, 64)
 
 

@@ -32,8 +32,9 @@ def test_stg_r_is_the_network_with_the_blocks_taken_out(name: str) -> None:
     network, run = runner(name)
     cond, perturbed, full = passes(name, middle(name))
     expected = without(network, paths(network, middle(name)))(**network_of(name)[1]()).sample
-    assert torch.equal(perturbed, expected)
-    assert torch.equal(full, expected)
+    assert torch.equal(perturbed, full)
+    # Another copy of the weights lies elsewhere in memory, which can move the last bit of a convolution.
+    torch.testing.assert_close(perturbed, expected, rtol=1e-5, atol=1e-6)
     assert torch.equal(cond, run())
     assert not torch.allclose(cond, expected, atol=1e-3)
 
