@@ -13,7 +13,7 @@ import pytest
 from shots.checkpoint import Checkpoint
 from tests.commandline import SMALL, Longtake, decoded
 
-STEPS = 120
+STEPS = 80
 ONE = SMALL[: SMALL.index("  - id: night")].replace("steps: 4", f"steps: {STEPS}").replace("frames: 26", "frames: 12")
 RENDER = ("-v", "render", "small.yaml", "--progress", "none", "--checkpoint-every", "0.3")
 WENT_ON = re.compile(r"going on from step (\d+)")
