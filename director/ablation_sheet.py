@@ -83,4 +83,4 @@ def side_by_side(shown: Sequence[Shown], out: Path, fps: Fraction, side: int = 1
                 page.paste(Image.fromarray(strip[min(index, len(strip) - 1)]), (x, y + 24))
             yield np.asarray(page)
 
-    write_print(out, (picture[None] for picture in pictures()), whole)
+    write_print(out, pictures(), whole)
