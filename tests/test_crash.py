@@ -13,7 +13,7 @@ import pytest
 from tests.commandline import SMALL, Longtake, decoded
 
 RENDER = ("render", "small.yaml", "--progress", "plain", "--lockstep", "2", "--checkpoint-every", "0.2")
-KILLS = int(os.environ.get("LONGTAKE_KILLS", "6"))
+KILLS = int(os.environ.get("LONGTAKE_KILLS", "4"))
 """Kills in all, every third of them on Postgres. The long form: LONGTAKE_KILLS=50."""
 METHODS = """\
   recipe:
