@@ -9,11 +9,29 @@ from storage.rows import TakeRow
 
 
 @dataclass(frozen=True)
+class Rank:
+    """What decides which of many waiting jobs goes first.
+
+    priority: higher goes first. deadline: of its film, seconds since the epoch. work: network evaluations of the job.
+    path: network evaluations from the beginning of this job to the end of its chain, the job's own among them.
+    """
+
+    priority: int = 0
+    deadline: float | None = None
+    work: float = 0.0
+    path: float = 0.0
+
+
+@dataclass(frozen=True)
 class Job:
     """A run of consecutive clips of one chain, denoised together in lockstep.
 
     `first` is the number of the first clip in its shot, counted from 1. `tail` is the stored tail of the clip
     before it, None when the job begins the chain. `chain`: the clips that led to that tail, from the first on.
+    `follows`: the job that renders the clips just before, when it has not ended yet: the two may run at the same
+    time on two cameras, or one after another, when `submit` brings this job once more, with its tail.
+    `rung`: how far down the memory ladder the camera begins (`shots.memory`); `memory`: bytes of device memory that
+    were not enough for it.
     """
 
     id: str
@@ -23,6 +41,10 @@ class Job:
     specs: tuple[ClipSpec, ...]
     tail: str | None = None
     chain: tuple[ClipSpec, ...] = ()
+    follows: str | None = None
+    rank: Rank = Rank()
+    rung: int = 0
+    memory: int = 0
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -40,6 +62,7 @@ class Worker:
     device: str
     code_version: str
     environment: dict[str, str] = field(default_factory=dict)
+    memory: int = 0  # bytes of the device, 0 where nobody knows
 
 
 @dataclass(frozen=True)
@@ -78,11 +101,15 @@ class ClipDone:
 
 @dataclass(frozen=True)
 class JobDone:
-    """All clips of the job are stored. `busy` counts seconds inside networks and VAE, `wall` all of the job."""
+    """All clips of the job are stored. `busy` counts seconds inside networks and VAE, `wall` all of the job.
+
+    rung: where on the memory ladder the job ended, for the next one of its model and size.
+    """
 
     job: str
     busy: float
     wall: float
+    rung: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,7 +117,8 @@ class Failure:
     """Why a job ended early.
 
     machine: the fault lies with disk, memory, device or model files, not with the clip, which is never held for it.
-    file: a stored file that was found damaged or missing.
+    file: a stored file that was found damaged or missing. memory: the device's memory was not enough, whatever the
+    camera tried. worker: the process died, or its node did, so that the fault may lie with either.
     """
 
     error: str
@@ -99,6 +127,8 @@ class Failure:
     log_tail: str = ""
     machine: bool = False
     file: str | None = None
+    memory: bool = False
+    worker: bool = False
 
 
 @dataclass(frozen=True)
