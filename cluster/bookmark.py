@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shots.errors import SpecError
 from storage.checkpoints import Checkpoints
+from storage.errors import StorageError
+from storage.files import Files
 
 if TYPE_CHECKING:
     from shots.checkpoint import Checkpoint
@@ -36,13 +38,38 @@ class Bookmark:
         self._cost = 0.0
         self._source: str | None = None
 
+    def start(self, files: Files, drafts: Sequence[str]) -> Checkpoint | None:
+        """Where the job goes on: its newest checkpoint, or its clips' drafts (stored files), whichever is further."""
+        mine = self.find()
+        theirs = self._drafts(files, drafts) if drafts else None
+        if theirs is None or (mine is not None and mine.step >= theirs.step):
+            return mine
+        log.info("going on from step %d of the drafts of %d clips", theirs.step, len(theirs.keys))
+        self._source = None
+        return theirs
+
+    def _drafts(self, files: Files, drafts: Sequence[str]) -> Checkpoint | None:
+        from shots.checkpoint import Checkpoint
+
+        try:
+            parts = [Checkpoint.from_bytes(files.open_verified(id).read_bytes()) for id in drafts]
+            found = Checkpoint.joined(parts, self._keys[: len(parts)])
+        except (OSError, SpecError, StorageError) as error:
+            log.warning("the drafts of these clips are not gone on from: %s", error)
+            return None
+        if found.made_by != self._made_by:
+            log.warning("drafts are not gone on from: made by %s, this is %s", found.made_by, self._made_by)
+            return None
+        return found
+
     def find(self) -> Checkpoint | None:
         """The newest checkpoint of these clips, or of a group that they were part of; others are left alone."""
         from shots.checkpoint import Checkpoint
 
         for path in self._store.newest():
             try:
-                found = Checkpoint.from_bytes(path.read_bytes()).part(self._keys)
+                whole = Checkpoint.from_bytes(path.read_bytes())
+                found = whole.part(self._keys)
             except (OSError, SpecError) as error:
                 log.warning("checkpoint %s is not used: %s", path.name, error)
                 continue
@@ -54,7 +81,8 @@ class Bookmark:
                 )
                 continue
             log.info("going on from step %d of a checkpoint", found.step)
-            self._source = path.stem
+            # Clips after these, perhaps on another camera at this moment, go on from it, too.
+            self._source = path.stem if whole.keys[-1] == self._keys[-1] else None
             return found
         return None
 
@@ -76,7 +104,7 @@ class Bookmark:
         self._cost = self._last - began
 
     def close(self) -> None:
-        """All clips are stored: the checkpoint has done its work, and so has the one that the job went on from."""
+        """All clips are stored: their checkpoint has done its work, and so has one of a larger group that they end."""
         self._store.drop(self._name)
         if self._source:
             self._store.drop(self._source)

@@ -12,23 +12,29 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shots.errors import Interrupted, ShotsError
+from shots.errors import Interrupted, NeighbourLost, NotEnoughMemory, ShotsError
 from shots.spec import Anchor, ModelRef
 from storage.errors import FileDamaged, FileMissing, StorageError
 from storage.remote import open_files
 from storage.rows import TakeRow
 
 from .bookmark import EVERY, Bookmark
+from .desk import Encode
+from .desk import encode as encode_here
+from .device import memory_of
 from .environment import LIBRARIES, code_version, environment
 from .heritage import Heritage
 from .job import ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Loading, Started, Stepped, Worker
+from .pictures import with_pictures
+from .relay import Baton, Inbox, live_tail
 from .secrets import hidden
 
 if TYPE_CHECKING:
-    from shots.shoot import Checkpoint, Footage, LastPicture, Model, Tail
+    from shots.shoot import Checkpoint, Footage, LastPicture, LiveTail, Model, Tail
 
 log = logging.getLogger("longtake.camera")
 LOG_LINES = 40
@@ -40,6 +46,7 @@ class Camera:
     files: folder or URL of the content-addressed store, shared by all cameras and the producer.
     device: `auto`, `cpu`, `cuda`, `cuda:1` ... threads: samples evaluated at the same time on a CPU.
     checkpoint_every: seconds of sampling between checkpoints; 0 keeps none.
+    encode: what makes a stored take of frames; by default this process does, beside the network.
     """
 
     def __init__(
@@ -49,30 +56,56 @@ class Camera:
         device: str = "auto",
         threads: int | None = None,
         checkpoint_every: float = EVERY,
+        encode: Encode | None = None,
     ) -> None:
         self._files = open_files(files)
+        self._encode = encode or partial(encode_here, self._files)
         self._name = name
         self._device = device
         self._threads = threads
         self._every = checkpoint_every
         self._models: dict[ModelRef, Model] = {}
+        self._memory = -1
+        self._rungs: dict[tuple[ModelRef, int, int, int], int] = {}
         self._desk = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-desk")  # encodes while the network goes on
 
     def worker(self) -> Worker:
         """Who this camera is, for the ledger."""
         device = next((str(model.device) for model in self._models.values()), self._device)
-        return Worker(self._name, socket.gethostname(), os.getpid(), device, code_version(), environment())
+        if self._memory < 0:
+            self._memory = memory_of(device)
+        return Worker(
+            self._name, socket.gethostname(), os.getpid(), device, code_version(), environment(), self._memory
+        )
 
-    def shoot(self, job: Job, emit: Callable[[Event], None], stop: Callable[[], bool]) -> None:
-        """Render a job, telling `emit` everything that happens. Never raises: the last event is an ending."""
+    def shoot(
+        self,
+        job: Job,
+        emit: Callable[[Event], None],
+        stop: Callable[[], bool],
+        inbox: Inbox | None = None,
+        baton: Baton | None = None,
+    ) -> None:
+        """Render a job, telling `emit` everything that happens. Never raises: the last event is an ending.
+
+        inbox: what the job that this one follows says, when it runs at the same time. baton: for the one that follows.
+        """
         with _log_tail() as lines:
             try:
-                emit(self._shoot(job, emit, stop))
+                emit(self._shoot(job, emit, stop, inbox, baton))
             except Interrupted:
                 emit(JobStopped(job.id))
+            except NeighbourLost as error:
+                emit(JobStopped(job.id, str(error)))
             except BaseException as error:  # whatever a model or a driver throws must not end the night
                 log.debug("job %s failed", job.id, exc_info=True)
                 emit(JobFailed(job.id, _failure(error, lines)))
+
+    def stored_tail(self, id: str) -> Tail:
+        """A tail from the store. Raises FileMissing, FileDamaged, SpecError."""
+        from shots.shoot import Tail
+
+        return Tail.from_bytes(self._files.open_verified(id).read_bytes())
 
     def close(self) -> None:
         """Let go of the model and the desk."""
@@ -82,19 +115,26 @@ class Camera:
         self._models.clear()
         self._files.close()
 
-    def _shoot(self, job: Job, emit: Callable[[Event], None], stop: Callable[[], bool]) -> JobDone:
+    def _shoot(
+        self,
+        job: Job,
+        emit: Callable[[Event], None],
+        stop: Callable[[], bool],
+        inbox: Inbox | None,
+        baton: Baton | None,
+    ) -> JobDone:
         began = time.perf_counter()
         emit(Started(job.id, self.worker()))
-        from shots.shoot import shoot
+        from shots.shoot import LiveTail, shoot
 
         models = self._warm(job, emit)
         worker = self._at_work(models[job.specs[0].model])
-        emit(Stepped(job.id, 0, job.specs[0].sampler.steps))
+        emit(Stepped(job.id, 0, job.specs[0].sampler.made))
         bookmark = Bookmark(self._files.root, job.keys, _maker(worker), self._every)
-        start = bookmark.find()
+        start = bookmark.start(self._files, job.starts)
 
         def on_state(step: int, make: Callable[[], Checkpoint]) -> None:
-            if bookmark.due(step == job.specs[0].sampler.steps) or stop():
+            if bookmark.due(step == job.specs[0].sampler.made) or stop() or (inbox and inbox.missed):
                 bookmark.keep(make)
 
         def on_step(step: int, steps: int) -> None:
@@ -105,8 +145,12 @@ class Camera:
         heritage = Heritage(job, models)
         filed: deque[Future[ClipDone]] = deque()
         busy = 0.0
-        footages = shoot(job.specs, models[job.specs[0].model], self._tail(job), on_step, models, start, on_state)
+        model, share = models[job.specs[0].model], baton.share if baton else None
+        tail = live_tail(job, inbox, stop) if inbox else self._tail(job)
+        footages = shoot(with_pictures(job.specs, self._files), model, tail, on_step, models, start, on_state, share)
         for index, footage in enumerate(footages):
+            if index == 0 and isinstance(tail, LiveTail):
+                heritage.begins_with(self._heard(job, tail))
             busy += footage.seconds["network"] + footage.seconds["vae"]
             filed.append(self._desk.submit(self._file, heritage, index, footage, worker))
             while filed and filed[0].done():
@@ -114,34 +158,50 @@ class Camera:
         while filed:
             emit(filed.popleft().result())
         bookmark.close()
-        return JobDone(job.id, busy, time.perf_counter() - began)
+        return JobDone(job.id, busy, time.perf_counter() - began, self._reached(job))
+
+    def _reached(self, job: Job) -> int:
+        """Where on the memory ladder the job ended, remembered for clips of its size; 0: where it was told to begin."""
+        spec = job.specs[0]
+        rung = max(self._models[ref].fallen for ref in spec.models)
+        self._rungs[spec.model, spec.width, spec.height, spec.frames] = rung
+        return rung
 
     def _tail(self, job: Job) -> Tail | LastPicture | None:
         """What the clip before the job's first one has left; stored without its name, which the job knows."""
         if job.tail is None:
             return None
-        from shots.shoot import LastPicture, Tail
+        from shots.shoot import LastPicture
 
-        stored = self._files.open_verified(job.tail).read_bytes()
         before = job.specs[0].previous or ""
         if isinstance(job.specs[0].recipe.chain, Anchor):
-            return replace(LastPicture.from_bytes(stored), key=before)
-        return replace(Tail.from_bytes(stored), key=before)
+            return replace(LastPicture.from_bytes(self._files.open_verified(job.tail).read_bytes()), key=before)
+        return replace(self.stored_tail(job.tail), key=before)
+
+    def _heard(self, job: Job, tail: LiveTail) -> str:
+        """The file of the tail that the job began with while it was being made: the one that its clip leaves, too."""
+        from shots.chain import heard
+
+        return self._files.put_bytes(replace(heard(tail, job.specs[0]), key="").to_bytes(), ".safetensors")
 
     def _warm(self, job: Job, emit: Callable[[Event], None]) -> dict[ModelRef, Model]:
         """The models that the job needs; those that it does not need make room."""
         from shots.shoot import load
 
-        needed = job.specs[0].models
+        spec = job.specs[0]
+        needed = spec.models
+        rung = max(job.rung, self._rungs.get((spec.model, spec.width, spec.height, spec.frames), 0))
         for ref in [ref for ref in self._models if ref not in needed]:
             self._models.pop(ref).close()
         for ref in needed:
-            if ref not in self._models:
-                emit(Loading(job.id, ref.id))
-                try:
-                    self._models[ref] = load(ref, device=self._device, threads=self._threads)
-                except Exception as error:
-                    raise _NotLoaded from error
+            if ref in self._models:
+                self._models[ref].settle(rung)
+                continue
+            emit(Loading(job.id, ref.id))
+            try:
+                self._models[ref] = load(ref, device=self._device, threads=self._threads, rung=rung)
+            except Exception as error:
+                raise _NotLoaded from error
         return self._models
 
     def _at_work(self, model: Model) -> Worker:
@@ -158,17 +218,14 @@ class Camera:
         """Encode and store one clip: latents and tail first, since only they are dear."""
         from shots import frames
 
-        latents = self._files.put_bytes(footage.latents_bytes(), ".safetensors")
+        state = footage.state.to_bytes(_maker(worker)) if footage.state else footage.latents_bytes()
+        latents = self._files.put_bytes(state, ".safetensors")
         # Without its name: equal tails are one file, which is how the director finds out that what follows can stay.
         nameless = replace(footage.tail, key="") if footage.tail else None
         tail = self._files.put_bytes(nameless.to_bytes(), ".safetensors") if nameless else None
-        with self._files.scratch() as folder:
-            path = folder / "take.mkv"
-            digest = frames.frames_digest(footage.frames)
-            tags = {"longtake": heritage.record(index, footage, worker, latents, tail, digest)}
-            frames.write_take(path, footage.frames, tags)
-            size = path.stat().st_size
-            video = self._files.put_file(path, ".mkv")
+        digest = frames.frames_digest(footage.frames)
+        tags = {"longtake": heritage.record(index, footage, worker, latents, tail, digest)}
+        video, size = self._encode(footage.frames, tags)
         count, height, width, _ = footage.frames.shape
         stored = size + self._files.size(latents) + (self._files.size(tail) if tail else 0)
         row = TakeRow(
@@ -205,10 +262,12 @@ def _failure(error: BaseException, lines: deque[str]) -> Failure:
     error = error.__cause__ if loading and error.__cause__ else error
     trace = "".join(traceback.format_exception(error))
     ours = isinstance(error, ShotsError | StorageError)
-    machine = loading or isinstance(error, StorageError | OSError | MemoryError)
+    memory = isinstance(error, NotEnoughMemory) or type(error).__name__ == "OutOfMemoryError"
+    machine = loading or memory or isinstance(error, StorageError | OSError | MemoryError)
     message = str(error) if ours or str(error) else repr(error)
     file = error.id if isinstance(error, FileDamaged | FileMissing) else None
-    return Failure(type(error).__name__, hidden(message), hidden(trace), hidden("\n".join(lines)), machine, file)
+    said = hidden(message), hidden(trace), hidden("\n".join(lines))
+    return Failure(type(error).__name__, *said, machine, file, memory)
 
 
 class _Tail(logging.Handler):

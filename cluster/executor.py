@@ -1,27 +1,42 @@
-"""One interface for wherever work runs: submit, wait, cancel, close. `InProcess` runs it here."""
+"""One interface for wherever work runs: submit, withdraw, wait, cancel, close. `InProcess` runs it here."""
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from .bookmark import EVERY
 from .camera import Camera
 from .job import Event, Job, JobStopped
+from .schedule import Schedule, Seat
 
 
 class Executor(Protocol):
     """Runs jobs somewhere and reports events in the order they happen within each job."""
 
     def submit(self, job: Job) -> None:
-        """Queue a job. Returns at once."""
+        """Queue a job. Returns at once.
+
+        A job that `follows` another and has no tail yet waits until it is submitted once more, with its tail; where
+        that is possible it is begun at the same time as the other, and what is submitted of it later means nothing.
+        """
+        ...
+
+    def withdraw(self, job_id: str) -> None:
+        """Do without a job: one that waits goes without an event, one that runs is stopped between two steps."""
         ...
 
     def wait(self, timeout: float) -> Sequence[Event]:
         """Events since the last call; waits up to `timeout` seconds for the first one."""
+        ...
+
+    def most_memory(self) -> int:
+        """Bytes of the largest device that a camera has, 0 where nobody knows."""
         ...
 
     def cancel(self) -> None:
@@ -44,15 +59,28 @@ class InProcess:
         checkpoint_every: float = EVERY,
     ) -> None:
         self._camera = Camera(files, "local", device, threads, checkpoint_every)
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._waiting = Schedule()
+        self._news = threading.Condition()  # guards what waits, what runs, and what is unwanted
+        self._running = ""
+        self._unwanted: set[str] = set()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._stop = threading.Event()
+        self._stopping = self._closed = False
         # A daemon: a step of a large model may take longer than a person waits after Ctrl-C.
         self._thread = threading.Thread(target=self._run, name="longtake-camera", daemon=True)
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        self._jobs.put(job)
+        with self._news:
+            if self._stopping:
+                self._events.put(JobStopped(job.id))
+            elif job.id != self._running:
+                self._waiting.add(job)
+                self._news.notify()
+
+    def withdraw(self, job_id: str) -> None:
+        with self._news:
+            if self._waiting.remove(job_id) is None and job_id == self._running:
+                self._unwanted.add(job_id)
 
     def wait(self, timeout: float) -> Sequence[Event]:
         events: list[Event] = []
@@ -63,19 +91,45 @@ class InProcess:
         except queue.Empty:
             return events
 
+    def most_memory(self) -> int:
+        return self._camera.worker().memory
+
     def cancel(self) -> None:
-        self._stop.set()
+        with self._news:
+            self._stopping = True
+            for job in self._waiting:
+                self._waiting.remove(job.id)
+                self._events.put(JobStopped(job.id))
 
     def close(self) -> None:
-        stopping = self._stop.is_set()
-        self._stop.set()
-        self._jobs.put(None)
+        stopping = self._stopping
+        with self._news:
+            self._stopping = self._closed = True
+            self._news.notify()
         self._thread.join(timeout=0.2 if stopping else 2.0)
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if self._stop.is_set():
-                self._events.put(JobStopped(job.id))
-            else:
-                self._camera.shoot(job, self._events.put, self._stop.is_set)
+        seat = Seat("local")
+        while (job := self._next(seat)) is not None:
+            began = time.monotonic()
+            self._camera.shoot(job, self._events.put, partial(self._unwelcome, job.id))
+            with self._news:
+                self._running = ""
+                self._unwanted.discard(job.id)
+                self._waiting.spent(job.film, time.monotonic() - began, job.id)
+            seat = Seat("local", warm=job.specs[0].model.digest, chain=job.keys[-1])
         self._camera.close()
+
+    def _unwelcome(self, job_id: str) -> bool:
+        return self._stopping or job_id in self._unwanted
+
+    def _next(self, seat: Seat) -> Job | None:
+        """The job to shoot now, as soon as there is one; None when this executor is closed."""
+        with self._news:
+            while True:
+                if self._closed:
+                    return None
+                if (job := self._waiting.take(seat, time.time())) is not None:
+                    self._running = job.id
+                    return job
+                self._news.wait()

@@ -31,6 +31,10 @@ class Heritage:
         }
         self._tails = [job.tail]
 
+    def begins_with(self, tail: str) -> None:
+        """The stored tail of the clip before, where it was not there yet when the job began."""
+        self._tails[0] = tail
+
     def environment(self, worker: Worker) -> dict[str, Any]:
         """What a clip was made with: host, system, libraries, driver, device, worker, models."""
         return worker.environment | {"device": worker.device, "worker": worker.name, "models": self._models}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from shots.spec import ClipSpec
 from storage.rows import TakeRow
@@ -14,12 +15,15 @@ class Rank:
 
     priority: higher goes first. deadline: of its film, seconds since the epoch. work: network evaluations of the job.
     path: network evaluations from the beginning of this job to the end of its chain, the job's own among them.
+    share: of the cameras' time, against that of other films. extra: a take that the film can do without.
     """
 
     priority: int = 0
     deadline: float | None = None
     work: float = 0.0
     path: float = 0.0
+    share: float = 1.0
+    extra: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class Job:
     `follows`: the job that renders the clips just before, when it has not ended yet: the two may run at the same
     time on two cameras, or one after another, when `submit` brings this job once more, with its tail.
     `rung`: how far down the memory ladder the camera begins (`shots.memory`); `memory`: bytes of device memory that
-    were not enough for it.
+    were not enough for it. `avoid`: the camera that failed it last, by no fault of the job. `starts`: stored files
+    in which drafts of the first clips were left (`shots.drafts`), from where the job can go on.
     """
 
     id: str
@@ -45,10 +50,12 @@ class Job:
     rank: Rank = Rank()
     rung: int = 0
     memory: int = 0
+    avoid: str = ""
+    starts: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
-        """Keys of the clips, in chain order."""
+        """Keys of the clips, in chain order. Hashed once: a key costs tens of microseconds."""
         return tuple(spec.key for spec in self.specs)
 
 
@@ -141,10 +148,28 @@ class JobFailed:
 
 @dataclass(frozen=True)
 class JobStopped:
-    """The job ended because it was told to."""
+    """The job ended because it was told to. elsewhere: why it has to go on on another camera, which is no failure."""
 
     job: str
+    elsewhere: str = ""
 
 
-Event = Started | Loading | Stepped | ClipDone | JobDone | JobFailed | JobStopped
+@dataclass(frozen=True)
+class NodeSetAside:
+    """A node gets no more jobs: too many that it was given failed there and not elsewhere. Belongs to no job."""
+
+    host: str
+    reason: str
+    job: str = ""
+
+
+@dataclass(frozen=True)
+class NodeTakenBack:
+    """A node that was set aside gets jobs again: its time is over. Belongs to no job."""
+
+    host: str
+    job: str = ""
+
+
+Event = Started | Loading | Stepped | ClipDone | JobDone | JobFailed | JobStopped | NodeSetAside | NodeTakenBack
 ENDINGS = (JobDone, JobFailed, JobStopped)

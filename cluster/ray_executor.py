@@ -1,4 +1,4 @@
-"""The executor's four methods on Ray: a pool of Camera actors, each with a warm model.
+"""The executor on Ray: a pool of Camera actors, each with a warm model, and the jobs that wait for one.
 
 An actor is a `Camera` in a process of its own; its events come back as a Ray stream. A worker that dies ends
 its job with a transient failure and is replaced; nothing that was stored is lost, because clips and tails are
@@ -8,111 +8,37 @@ in the content-addressed store and never only in Ray's object store.
 from __future__ import annotations
 
 import logging
-import os
-import queue
-import socket
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from .bookmark import EVERY
-from .camera import Camera
-from .environment import code_version
-from .errors import ClusterMismatch, ClusterUnreachable, NoCamera
-from .job import ENDINGS, Event, Failure, Job, JobFailed, JobStopped, Worker
-from .schedule import pick
+from .job import ENDINGS, ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped
+from .ray_connection import Connection, gone
+from .ray_pool import RayPool, RaySeat, Terms
+from .schedule import Schedule, Seat
 
 log = logging.getLogger("longtake.ray")
-START_SECONDS = 120
-KNOCK_SECONDS = 4
-
-
-def _knock(address: str) -> None:
-    """Find out quickly that nobody listens at `host:port`: Ray itself tries for minutes.
-
-    Raises:
-        ClusterUnreachable: nobody does.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():  # `auto` and other words are Ray's to understand
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise _unreachable(f"no Ray cluster answers at {address!r}", error) from None
-
-
-def _check_version(worker: Worker) -> None:
-    if worker.code_version != code_version():
-        raise ClusterMismatch(
-            f"{worker.name} on {worker.host} runs longtake {worker.code_version}, we run {code_version()}: "
-            "their pixels could differ. Install the same version on every node."
-        )
-
-
-def _unreachable(what: str, error: Exception) -> ClusterUnreachable:
-    return ClusterUnreachable(
-        f"{what}: {error}. Check RAY_ADDRESS (and RAY_AUTH_MODE=token, when the cluster asks for a token), "
-        "start a cluster with `ray start --head`, or use `--on local`."
-    )
-
-
-@dataclass
-class _Seat:
-    """A camera actor and what it is doing. `coming` is its first word, until it has been heard."""
-
-    name: str
-    actor: Any
-    coming: Any = None
-    since: float = 0.0
-    job: Job | None = None
-    stream: Any = None
-    warm: str | None = None
-
-
-class RayCamera:
-    """A `Camera` inside a Ray actor (two threads: one renders, one hears `stop`)."""
-
-    def __init__(self, files: str, name: str, device: str, threads: int, checkpoint_every: float) -> None:
-        self._camera = Camera(files, name, device, threads, checkpoint_every)
-        self._stop = threading.Event()
-
-    def worker(self) -> Worker:
-        """Who this camera is; also proves that the actor is up."""
-        return self._camera.worker()
-
-    def stop(self) -> None:
-        """Stop the running job between two steps."""
-        self._stop.set()
-
-    def shoot(self, job: Job) -> Iterator[Event]:
-        """Render a job; yields its events as they happen."""
-        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        thread = threading.Thread(target=self._camera.shoot, args=(job, events.put, self._stop.is_set), daemon=True)
-        thread.start()
-        while True:
-            event = events.get()
-            yield event
-            if isinstance(event, ENDINGS):
-                return
+AT_ONCE = 64
+"""Events that `wait` returns at most, about."""
 
 
 class OnRay:
     """Camera actors on a Ray cluster: the one at `address`, or one started here and stopped at `close`.
 
-    cameras: how many actors; by default one a GPU, or on a cluster without GPUs one a CPU core.
-    checkpoint_every: seconds, as for `Camera`.
+    cameras: how many at most; by default as many as there is work and room for. gpus: that each takes, also a part of
+    one; by default one where the cluster has any, else none and a CPU core. Cameras start when there are jobs.
+    device: as for `Camera`; `auto`: the GPU where a camera has one. checkpoint_every: seconds, as for `Camera`.
+    aside: host -> why, of the nodes that the ledger has set aside; asked about once a second.
 
-    Raises:
-        ClusterUnreachable: no Ray at the address.
+    Raises, here and from `wait`:
+        ClusterUnreachable: no Ray at the address, or it went away.
+        ClusterMismatch: Ray, Python or longtake have another version there.
         NoCamera: the cluster cannot hold even one camera.
-        ClusterMismatch: a worker's code version differs from the driver's.
     """
 
     def __init__(
@@ -121,162 +47,189 @@ class OnRay:
         address: str | None = None,
         cameras: int | None = None,
         checkpoint_every: float = EVERY,
+        *,
+        gpus: float | None = None,
+        device: str = "auto",
+        aside: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self._every = checkpoint_every
-        self._files = str(files) if "://" in str(files) else str(Path(files).resolve())
-        self._own = address is None
-        self._connect(address)
-        try:
-            self._seats = self._hire(cameras)
-        except BaseException:
-            self._disconnect()
-            raise
-        self._waiting: list[Job] = []
+        where = str(files) if "://" in str(files) else str(Path(files).resolve())
+        self._schedule = Schedule()
         self._spare: list[Event] = []
         self._stopping = False
+        self._connection = Connection(address)
+        try:
+            terms = Terms(where, cameras, gpus, device, checkpoint_every, aside)
+            self._pool = RayPool(terms, self._schedule.gone)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def submit(self, job: Job) -> None:
-        self._waiting.append(job)
-        self._seat_jobs()
+        if any(seat.job and seat.job.id == job.id for seat in self._pool.seats):
+            return  # it runs already, beside the job that it follows
+        self._schedule.add(job)
 
     def wait(self, timeout: float) -> Sequence[Event]:
         try:
             return self._wait(timeout)
         except RayError as error:
-            raise ClusterUnreachable(
-                f"the Ray cluster went away: {error}. Finished clips are kept; run the same command again."
-            ) from None
+            raise gone(error) from None
 
-    def _wait(self, timeout: float) -> Sequence[Event]:
-        events, self._spare = self._spare, []
-        busy = {seat.stream: seat for seat in self._seats if seat.stream is not None}
-        if not busy:
-            if not events and timeout:
-                time.sleep(min(timeout, 0.05))
-            self._seat_jobs()
-            return events
-        ready, _ = ray.wait(list(busy), num_returns=1, timeout=0.0 if events else timeout)
-        while ready:
-            for stream in ready:
-                events.append(self._take(busy[stream]))
-            busy = {seat.stream: seat for seat in self._seats if seat.stream is not None}
-            ready = ray.wait(list(busy), num_returns=len(busy), timeout=0.0)[0] if busy else []
-            if len(events) > 64:
-                break
-        self._seat_jobs()
-        return events
+    def withdraw(self, job_id: str) -> None:
+        if self._schedule.remove(job_id):
+            return
+        for seat in self._pool.seats:
+            if seat.job and seat.job.id == job_id:
+                seat.actor.stop.remote(job_id)
+
+    def most_memory(self) -> int:
+        return self._pool.most_memory()
 
     def cancel(self) -> None:
         self._stopping = True
-        self._spare += [JobStopped(job.id) for job in self._waiting]
-        self._waiting.clear()
-        for seat in self._seats:
+        for job in list(self._schedule):
+            self._schedule.remove(job.id)
+            self._spare.append(JobStopped(job.id))
+        for seat in self._pool.seats:
             if seat.job:
                 seat.actor.stop.remote()
 
     def close(self) -> None:
         try:
-            for seat in self._seats:
-                ray.kill(seat.actor)
+            self._pool.close()
         except RayError as error:
             log.warning("cameras could not be ended: %s", error)
         finally:
-            self._disconnect()
+            self._connection.close()
 
-    def _take(self, seat: _Seat) -> Event:
-        """The next event of a busy seat; a dead actor becomes a failure of its job."""
+    def _wait(self, timeout: float) -> Sequence[Event]:
+        events, self._spare = self._spare, []
+        self._look_around(events)
+        waited = 0.0 if events else timeout
+        if not (watched := self._watched()):
+            time.sleep(min(waited, 0.05))
+        while watched and len(events) < AT_ONCE:
+            ready, _ = ray.wait(list(watched), num_returns=1, timeout=waited)
+            if not ready:
+                break
+            ready, _ = ray.wait(list(watched), num_returns=len(watched), timeout=0)
+            for ref in ready:
+                if (seat := watched[ref]).stream is ref:
+                    events.extend(self._hear(seat))
+            waited = 0.0
+            self._pool.meet()
+            self._seat_jobs()
+            watched = self._watched()
+        return events
+
+    def _look_around(self, events: list[Event]) -> None:
+        """Cameras that were hired have come up; nodes have come and gone; jobs wait."""
+        if not self._connection.alive():
+            return
+        demand = len(self._schedule) + sum(seat.job is not None for seat in self._pool.seats)
+        events.extend(self._pool.look(0 if self._stopping else demand))
+        self._pool.meet()
+        self._seat_jobs()
+
+    def _watched(self) -> dict[Any, RaySeat]:
+        """What a busy camera, or one that is coming, will say next."""
+        those = ((seat.stream if seat.stream is not None else seat.coming, seat) for seat in self._pool.seats)
+        return {ref: seat for ref, seat in those if ref is not None}
+
+    def _hear(self, seat: RaySeat) -> list[Event]:
+        """The next event of a busy camera; one that died, or whose node did, is replaced."""
         assert seat.job is not None
-        job = seat.job
         try:
             event: Event = ray.get(next(seat.stream))
+        except RayTaskError as error:  # the camera lives
+            failure = Failure(type(error.cause).__name__, str(error.cause), trace=str(error))
+            return self._end(seat, JobFailed(seat.job.id, failure))
         except (RayError, StopIteration) as error:
-            event = self._bury(seat, job, error)
+            return self._bury(seat, error)
         if isinstance(event, ENDINGS):
-            seat.job = seat.stream = None
-        return event
+            return self._end(seat, event)
+        if isinstance(event, ClipDone):
+            self._hand_on(seat.job, event)
+            seat.chain = event.take.key
+            self._pool.trust.worked(seat.node.id)
+        return [event]
 
-    def _bury(self, seat: _Seat, job: Job, error: BaseException) -> Event:
-        """Replace a dead actor; its job failed through no fault of its own, or was stopped."""
-        log.warning("%s died: %s", seat.name, error)
-        if isinstance(error, RayActorError | StopIteration):
-            ray.kill(seat.actor)
-            seat.actor, seat.warm = self._actor(seat.name), None
-            seat.coming, seat.since = seat.actor.worker.remote(), time.monotonic()
-        if self._stopping:
-            return JobStopped(job.id)
-        message = f"the worker died while rendering {job.film} {job.shot}"
-        return JobFailed(job.id, Failure("WorkerDied", message, log_tail=str(error)))
+    def _bury(self, seat: RaySeat, error: BaseException) -> list[Event]:
+        """A camera died. Its job failed through no fault of its own, had to leave, or was stopped."""
+        assert seat.job is not None
+        job = seat.job
+        log.warning("%s on %s died", seat.name, seat.node.host)
+        log.debug("%s", error)
+        told = "the worker died" if isinstance(error, RayActorError | StopIteration) else "what it said was lost"
+        message = f"{told} while {seat.name} on {seat.node.host} rendered {job.film} {job.shot}"
+        failed = JobFailed(job.id, Failure("WorkerDied", message, log_tail=str(error), worker=True))
+        events = self._end(seat, failed)
+        if seat in self._pool.seats:
+            self._pool.dismiss(seat)
+        return events
+
+    def _end(self, seat: RaySeat, event: Event) -> list[Event]:
+        """A camera's job has ended: the one place where that happens."""
+        assert seat.job is not None
+        job, seat.job, seat.stream = seat.job, None, None
+        if not isinstance(event, JobDone):
+            self._desert(seat, job)
+        now = time.monotonic()
+        self._schedule.spent(job.film, now - seat.since, job.id)
+        seat.since = now
+        events: list[Event] = [event]
+        if self._stopping and isinstance(event, JobFailed):
+            events = [JobStopped(job.id)]
+        elif seat.leaving and isinstance(event, JobStopped | JobFailed):
+            events = [JobStopped(job.id, seat.leaving)]
+        elif isinstance(event, JobFailed):
+            events += self._pool.failed(seat, job, event.failure)
+        if seat.leaving:
+            self._pool.dismiss(seat)
+        return events
 
     def _seat_jobs(self) -> None:
-        """Give waiting jobs to free cameras, preferring the one that has the model warm."""
-        self._meet_replacements()
-        for seat in [seat for seat in self._seats if seat.job is None and seat.coming is None]:
-            choice = pick(self._waiting, seat.warm)
-            if choice is None or self._stopping:
-                return
-            job = self._waiting.pop(choice)
-            seat.job, seat.warm = job, job.specs[0].model.digest
-            seat.stream = seat.actor.shoot.options(num_returns="streaming").remote(job)
+        """Give waiting jobs to free cameras."""
+        if self._stopping or not len(self._schedule):
+            return
+        for seat in [seat for seat in self._pool.seats if seat.free]:
+            asked = Seat(seat.name, seat.node.id, seat.warm, seat.memory, seat.chain)
+            if job := self._schedule.take(asked, time.time()):
+                self._begin(seat, job)
+        if any(seat.free for seat in self._pool.seats):
+            for seat in [seat for seat in self._pool.seats if seat.job]:
+                self._seat_followers(seat)
 
-    def _meet_replacements(self) -> None:
-        """A replaced camera gets jobs once it has answered; one that never does (its node is gone) leaves the pool."""
-        for seat in [seat for seat in self._seats if seat.coming is not None]:
-            if ray.wait([seat.coming], timeout=0)[0]:
-                try:
-                    _check_version(ray.get(seat.coming))
-                    seat.coming = None
-                except RayError as error:
-                    log.warning("%s did not come back: %s", seat.name, error)
-                    self._seats.remove(seat)
-            elif time.monotonic() - seat.since > START_SECONDS:
-                log.warning("%s did not come back within %d s", seat.name, START_SECONDS)
-                ray.kill(seat.actor)
-                self._seats.remove(seat)
-        if not self._seats:
-            raise NoCamera(
-                "no camera is left: every worker died, and none came back. See `ray status`, then run again."
-            )
+    def _seat_followers(self, leader: RaySeat) -> None:
+        """Cameras that got nothing render what follows a running job, beside it: it hands them what it leaves."""
+        leading = leader.job
+        for job in self._schedule.followers(leading.id) if leading else ():
+            free = [seat for seat in self._pool.seats if seat.free and _holds(seat, job)]
+            if free:
+                model = job.specs[0].model.digest
+                seat = max(free, key=lambda seat: (seat.name != job.avoid, seat.warm == model))
+                self._begin(seat, self._schedule.seat_with(job), hears=True)
+                leader.actor.lead.remote(job.follows, seat.actor)
+                self._seat_followers(seat)
 
-    def _connect(self, address: str | None) -> None:
-        os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-        quiet = {"log_to_driver": False, "configure_logging": False}
-        if address:
-            _knock(address)
-        try:
-            if address:
-                ray.init(address=address, namespace="longtake", **quiet)
-            else:
-                ray.init(address="local", include_dashboard=False, namespace="longtake", **quiet)
-        except (ConnectionError, RayError, ValueError, RuntimeError, OSError) as error:
-            where = f"no Ray cluster answers at {address!r}" if address else "a local Ray could not be started"
-            raise _unreachable(where, error) from None
+    def _hand_on(self, job: Job, event: ClipDone) -> None:
+        """A job is done: whoever follows it finds in the store what may still be on its way, or lost."""
+        for seat in self._pool.seats if event.take.key == job.keys[-1] else ():
+            if seat.job and seat.job.follows == job.id and seat.job.tail is None:
+                seat.actor.hear_tail.remote(job.id, event.take.tail)
 
-    def _hire(self, cameras: int | None) -> list[_Seat]:
-        have = ray.cluster_resources()
-        self._gpus = int(have.get("GPU", 0))
-        cpus = int(have.get("CPU", 0))
-        room = self._gpus or cpus
-        if room < 1:
-            raise NoCamera(f"the cluster offers {have}: a camera needs a GPU or a CPU core. Add a node and try again.")
-        wanted = min(cameras or room, room)
-        self._threads = max(1, cpus // wanted)
-        seats = [_Seat(name, self._actor(name)) for name in (f"camera-{n + 1}" for n in range(wanted))]
-        try:
-            workers = ray.get([seat.actor.worker.remote() for seat in seats], timeout=START_SECONDS)
-        except RayError as error:
-            raise NoCamera(
-                f"{wanted} cameras did not start in {START_SECONDS} s: {error}. Is longtake installed on every node?"
-            ) from None
-        for worker in workers:
-            _check_version(worker)
-        return seats
+    def _desert(self, leader: RaySeat, job: Job) -> None:
+        """Tell whoever follows a job that it has ended early."""
+        why = f"{leader.name} on {leader.node.host}, which rendered the clips before at the same time, ended early"
+        for seat in self._pool.seats:
+            if seat.job and seat.job.follows == job.id:
+                seat.actor.lose.remote(job.id, why)
 
-    def _actor(self, name: str) -> Any:
-        resources = {"num_gpus": 1, "num_cpus": 1} if self._gpus else {"num_cpus": 1}
-        actor = ray.remote(RayCamera).options(max_concurrency=2, max_restarts=0, **resources)
-        device = "cuda" if self._gpus else "cpu"
-        return actor.remote(self._files, name, device, self._threads, self._every)
+    def _begin(self, seat: RaySeat, job: Job, hears: bool = False) -> None:
+        """Put a job on a free camera: the one place where that happens."""
+        seat.job, seat.warm, seat.since = job, job.specs[0].model.digest, time.monotonic()
+        seat.stream = seat.actor.shoot.options(num_returns="streaming").remote(job, hears)
 
-    def _disconnect(self) -> None:
-        if ray.is_initialized():
-            ray.shutdown()
+
+def _holds(seat: RaySeat, job: Job) -> bool:
+    return not (job.memory and seat.memory) or job.memory < seat.memory

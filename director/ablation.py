@@ -6,7 +6,7 @@ Nothing is written to the ledger. All variants have the shot's prompt and seeds,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -141,11 +141,25 @@ def _image_model() -> ModelRef | None:
 
 def chain_of(shot: PlannedShot, recipe: Recipe, clips: int) -> list[ClipSpec]:
     """The first clips of a shot under another recipe."""
+    return linked(replace(clip.spec, recipe=recipe) for clip in shot.clips[:clips])
+
+
+def about(shot: PlannedShot, clips: int) -> str:
+    """What all variants have in common, in a line."""
+    spec, count = shot.clips[0].spec, min(clips, len(shot.clips))
+    return (
+        f"{spec.model.id}, {spec.width}x{spec.height}, {count} {'clip' if count == 1 else 'clips'} of {spec.frames}"
+        f" frames, {spec.sampler.steps} steps of {spec.sampler.name}, seed {spec.seed}: the same in every row"
+    )
+
+
+def linked(specs: Iterable[ClipSpec]) -> list[ClipSpec]:
+    """Consecutive clips of a shot, each told of those that it depends on: the one before, or all together."""
     made: list[ClipSpec] = []
-    for clip in shot.clips[:clips]:
-        linked = isinstance(recipe.chain, VidRD | Anchor) and made
-        made.append(replace(clip.spec, recipe=recipe, previous=made[-1].key if linked else None, together=None))
-    if isinstance(recipe.chain, Windows):
+    for spec in specs:
+        follows = isinstance(spec.recipe.chain, VidRD | Anchor) and made
+        made.append(replace(spec, previous=made[-1].key if follows else None, together=None))
+    if made and isinstance(made[0].recipe.chain, Windows):
         together = digest("Windows", 1, [hashed_fields(spec) for spec in made])
         made = [replace(spec, together=together) for spec in made]
     return made
@@ -178,16 +192,32 @@ def render(shot: PlannedShot, variants: Sequence[Variant], clips: int, device: s
             model.close()
 
 
-def _measured(spec: ClipSpec, frames: np.ndarray, starts: tuple[int, ...]) -> dict[str, float]:
-    """What the pocket reader sees, for films of the pocket models; of others, steps between pictures alone."""
-    from shots.pocket import measures
+MEASURES = {
+    "area jitter": "change of the subject's size from frame to frame, as a share of it",
+    "bend": "change of its velocity, in pixels a frame",
+    "outline": "how well it fits the best outline, 1 is perfectly",
+    "motion": "its speed, in pixels a frame",
+    "step": "change of the picture from frame to frame, 0 to 1",
+    "seam ratio": "change over a join in changes inside the clips, 1 is an invisible join",
+    "mirrored": "1 plays backwards after a join, -1 goes on as it came, 0 neither",
+}
+"""What a sheet tells of a variant. The pocket models' films are read by their own reader, others by pixels alone."""
 
-    if spec.model.id.startswith("pocket") and frames.shape[1:3] == (64, 64):
-        steady = measures.stability(frames)
-        told = {"acceleration": steady.acceleration, "area jitter": steady.area_jitter, "overlap": steady.overlap}
-        if len(starts) > 1:
-            report = measures.chain_report(frames, starts)
-            told |= {name.replace("_", " "): report[name] for name in ("seam_ratio", "mirror_motion", "dynamic_degree")}
-        return told
-    join, inner = measures.seams(frames, starts)
-    return {"step": inner.mean} | ({"seam ratio": join.mean / max(inner.mean, 1e-6)} if len(starts) > 1 else {})
+
+def _measured(spec: ClipSpec, frames: np.ndarray, starts: tuple[int, ...]) -> dict[str, float]:
+    """What can be said in numbers; a clip alone has no joins."""
+    from shots.pocket import measures
+    from shots.pocket.reader import read
+
+    joined = len(starts) > 1
+    if not spec.model.id.startswith("pocket") or frames.shape[1:3] != (64, 64):
+        join, inner = measures.seams(frames, starts)
+        return {"step": inner.mean} | ({"seam ratio": join.mean / max(inner.mean, 1e-6)} if joined else {})
+    reading = read(frames)
+    steady = measures.stability(frames, reading)
+    told = {"area jitter": steady.area_jitter, "bend": steady.acceleration, "outline": steady.overlap}
+    told["motion"] = measures.dynamic_degree(reading, starts).mean
+    if joined:
+        told["seam ratio"] = measures.seam_ratio(frames, starts)
+        told["mirrored"] = measures.mirror_motion(reading, starts).mean
+    return told

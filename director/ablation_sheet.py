@@ -11,52 +11,59 @@ from PIL import Image, ImageDraw
 
 from shots.prints import PrintSpec, scaled, write_print
 
-from .ablation import Shown
-from .drawing import ACCENT, FAINT, INK, PAPER, QUIET, font, save, shortened, spread, thumb_size, thumbnail
+from .ablation import MEASURES, Shown
+from .drawing import ACCENT, FAINT, INK, PAPER, QUIET, font, lines_of, save, shortened, spread, thumb_size, thumbnail
 
 ACROSS = 16
 MARGIN, GAP, LABEL = 40, 6, 330
-NAME, SMALL = 24, 18
+NAME, SMALL, TOP = 24, 18, 134
 
 
-def sheet(title: str, shown: Sequence[Shown], left_out: Sequence[str], out: Path) -> None:
+def sheet(title: str, about: str, shown: Sequence[Shown], left_out: Sequence[str], out: Path) -> None:
     """A row a variant: its name, price and measures, and pictures evenly through it. PNG.
 
-    left_out: what was not rendered, and why, below the rows. Raises OSError when `out` cannot be written.
+    about: what all rows have in common, below the title. left_out: what was not rendered, and why, below the rows;
+    there it also says what the measures mean. Raises OSError when `out` cannot be written.
     """
     first = shown[0].frames
     across = min(ACROSS, max(len(one.frames) for one in shown))
     wide, high = thumb_size((first.shape[2], first.shape[1]))
     row = max(high, 124) + 18
     width = 2 * MARGIN + LABEL + across * (wide + GAP)
-    height = 110 + len(shown) * row + 28 * len(left_out) + MARGIN
-    page = Image.new("RGB", (width, height), PAPER)
+    notes = [*left_out, *_legend(shown, width - 2 * MARGIN)]
+    page = Image.new("RGB", (width, TOP + len(shown) * row + 28 * len(notes) + MARGIN), PAPER)
     draw = ImageDraw.Draw(page)
     draw.text((MARGIN, 34), shortened(title, 34, width - 2 * MARGIN), INK, font(34))
-    draw.line((MARGIN, 88, width - MARGIN, 88), FAINT, 2)
+    draw.text((MARGIN, 80), shortened(about, SMALL, width - 2 * MARGIN), QUIET, font(SMALL))
+    draw.line((MARGIN, TOP - 18, width - MARGIN, TOP - 18), FAINT, 2)
     for number, one in enumerate(shown):
-        y = 106 + number * row
+        y = TOP + number * row
         _label(draw, one, shown[0], y)
         for place, index in enumerate(spread(range(len(one.frames)), across)):
             x = MARGIN + LABEL + place * (wide + GAP)
             page.paste(thumbnail(one.frames[index], (wide, high)), (x, y))
             if index in one.starts and index:
                 draw.rectangle((x - GAP // 2 - 1, y, x - GAP // 2, y + high - 1), ACCENT)
-    for number, line in enumerate(left_out):
-        y = 106 + len(shown) * row + 28 * number
+    for number, line in enumerate(notes):
+        y = TOP + len(shown) * row + 28 * number
         draw.text((MARGIN, y), shortened(line, SMALL, width - 2 * MARGIN), QUIET, font(SMALL))
     save(page, out)
 
 
+def _legend(shown: Sequence[Shown], width: int) -> list[str]:
+    """What the measures mean, and the marks between pictures."""
+    names = dict.fromkeys(name for one in shown for name in one.measures)
+    marks = "; the marks are where clips begin" if any(len(one.starts) > 1 for one in shown) else ""
+    return lines_of("; ".join(f"{name}: {MEASURES[name]}" for name in names) + marks, SMALL, width, 3)
+
+
 def _label(draw: ImageDraw.ImageDraw, one: Shown, base: Shown, y: int) -> None:
-    """Name, price against the first row's, time, and what was measured."""
+    """Name, price against the first row's, time, and what was measured, two to a line."""
     draw.text((MARGIN, y), shortened(one.variant.name, NAME, LABEL - 16), ACCENT, font(NAME))
+    told = [f"{name} {value:.3g}" for name, value in one.measures.items()]
     price = f"{one.nfe} NFE ({one.nfe / max(base.nfe, 1):.2g}x), {one.seconds:.1f} s"
-    lines = [price, *(f"{name} {value:.3g}" for name, value in one.measures.items())]
-    for number in range(0, len(lines), 2 if len(lines) > 4 else 1):
-        text = ", ".join(lines[number : number + (2 if len(lines) > 4 and number else 1)])
-        at = y + 32 + 22 * ((number + 1) // 2 if len(lines) > 4 else number)
-        draw.text((MARGIN, at), shortened(text, SMALL, LABEL - 16), QUIET, font(SMALL))
+    for number, text in enumerate([price, *(", ".join(told[k : k + 2]) for k in range(0, len(told), 2))]):
+        draw.text((MARGIN, y + 32 + 22 * number), shortened(text, SMALL, LABEL - 16), QUIET, font(SMALL))
 
 
 def side_by_side(shown: Sequence[Shown], out: Path, fps: Fraction, side: int = 192) -> None:

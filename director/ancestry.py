@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from shots.spec import ClipSpec
 from storage.ledger import Ledger
@@ -10,9 +11,12 @@ from storage.ledger import Ledger
 from .planned import Plan
 
 
-def ancestry(ledger: Ledger, plan: Plan, key: str) -> tuple[ClipSpec, ...]:
-    """Specs of the clips up to and with `key`, from the first of its chain on."""
-    planned = {clip.key: clip.spec for clip in plan.clips}
+def ancestry(
+    ledger: Ledger, plan: Plan, key: str, planned: Mapping[str, ClipSpec] | None = None
+) -> tuple[ClipSpec, ...]:
+    """Specs of the clips up to and with `key`, from the first of its chain on. planned: those of the plan, by key."""
+    if planned is None:
+        planned = {clip.key: clip.spec for clip in plan.clips}
     found: list[ClipSpec] = []
     wanted: str | None = key
     while wanted is not None:

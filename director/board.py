@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from .deadline import Deadline
 from .fields import (
     Colour,
     Decibel,
@@ -30,6 +31,7 @@ from .fields import (
     SecondsOrZero,
     Seed,
     Size,
+    WebAddress,
 )
 from .methods import Model, RecipeChoice, SamplerChoice
 from .part import Part, ShortPart
@@ -60,7 +62,17 @@ class Film(Part):
 class DraftChoice(Part):
     """Cheap versions to choose from: a take is rendered so until it is picked."""
 
-    steps: int | None = Field(default=None, ge=1, le=1000, description="Denoising steps of a draft.", examples=[8])
+    stop_after: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Make only the first steps of the full take and show what they promise. The take that is picked "
+        "goes on from there: no step is made twice. Not together with steps or size.",
+        examples=[8],
+    )
+    steps: int | None = Field(
+        default=None, ge=1, le=1000, description="Denoising steps of a draft that is rendered anew.", examples=[8]
+    )
     size: Size | None = Field(default=None, description="Width and height of a draft in pixels.", examples=[[32, 32]])
 
 
@@ -166,6 +178,28 @@ class _OneOrMore:
 Deliveries = Annotated[list[Delivery], BeforeValidator(_listed), _OneOrMore]
 
 
+class WebHook(ShortPart):
+    """A web address that is told, by POST with a JSON object."""
+
+    short = "url"
+    url: WebAddress = Field(description="http:// or https://.", examples=["https://example.org/longtake"])
+
+
+WebHooks = Annotated[list[WebHook], BeforeValidator(_listed), Field(max_length=20), _OneOrMore]
+
+
+class Told(Part):
+    """Who is told of what happens to the film. Commands are given when rendering, with --hook, and never here."""
+
+    film_begun: WebHooks = Field(default=[], description="Rendering begins.")
+    clip_done: WebHooks = Field(default=[], description="A clip is stored.")
+    shot_failed: WebHooks = Field(default=[], description="A shot is given up in this run.")
+    film_done: WebHooks = Field(default=[], description="The film is cut.")
+    film_partial: WebHooks = Field(default=[], description="The run ended and shots are missing.")
+    film_failed: WebHooks = Field(default=[], description="The film could not be cut, or another run took it over.")
+    run_stopped: WebHooks = Field(default=[], description="The run was stopped, or broke off.")
+
+
 class Shot(Part):
     """One continuous view."""
 
@@ -197,6 +231,31 @@ class Shot(Part):
     notes: str = Field(default="", description="For people. Changes no clip.", max_length=100_000)
 
 
+class ProductionChoice(Part):
+    """How the film is produced beside others. Changes no clip, and no name of one."""
+
+    priority: int = Field(
+        default=0, ge=-1000, le=1000, description="Films with a higher one are rendered first.", examples=[10]
+    )
+    deadline: Deadline | None = Field(
+        default=None,
+        description="When the film should be done: a time of day (the next one), or a date and time. "
+        "It goes before others of its priority when it would be late otherwise.",
+        examples=["07:00", "2026-12-24 18:00"],
+    )
+    gpu_hours: float | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000,
+        description="Hours of cameras that may be spent on the film, over all its productions. Then it stops; "
+        "what is finished stays.",
+        examples=[6],
+    )
+    share: float = Field(
+        default=1.0, ge=0.01, le=100, description="Share of the cameras against films of the same priority."
+    )
+
+
 class Board(Part):
     """A storyboard: one film."""
 
@@ -206,4 +265,8 @@ class Board(Part):
     shots: list[Shot] = Field(min_length=1, max_length=100_000, description="In film order.")
     bed: Bed | None = Field(default=None, description="Sound under the whole film.")
     deliver: Deliveries = Field(default=[], description="The finished files: one, or a list. Default: one, h264.")
+    production: ProductionChoice = Field(
+        default_factory=ProductionChoice, description="How the film is produced beside others."
+    )
+    on: Told | None = Field(default=None, description="Web addresses that are told of what happens to the film.")
     notes: str = Field(default="", description="For people. Changes no clip.", max_length=100_000)

@@ -11,7 +11,9 @@ from rich.table import Table
 from shots.backbones.blocks import anatomy_of
 from shots.backbones.families import ALL, BY_NAME
 from shots.errors import ModelError, ModelRefuses
-from shots.models import ModelCard, describe, embedded, hub_cache
+from shots.footprint import footprint
+from shots.hub import hub_cache
+from shots.models import ModelCard, describe, embedded
 from shots.sense import nonsense
 from shots.settings import Anchor, CfgPlusPlus, IvMixed, Stg, VideoGuide, VidRD
 from shots.spec import Recipe
@@ -61,6 +63,7 @@ def about(card: ModelCard) -> dict[str, Any]:
         "revision": card.revision,
         "digest": card.digest,
         "megabytes": round(size_of(card.path) / 1e6, 1),
+        "millions": {part: round(count / 1e6, 1) for part, count in footprint(card).parts.items()},
         "frames": f"{card.frames_min} to {card.frames_max}{step}" if card.video else "1",
         "frames_native": card.frames_native,
         "size_native": list(card.size_native),
@@ -69,6 +72,7 @@ def about(card: ModelCard) -> dict[str, Any]:
         "prediction": card.prediction,
         "distilled": card.traits.distilled,
         "start_image": card.traits.start_image,
+        "lora": "yes" if BY_NAME[card.family].loras else "no",
         "methods": methods(card),
         **layers(card),
     }

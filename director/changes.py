@@ -100,6 +100,10 @@ def _line(name: str, old: Any, new: Any, whole: bool) -> str:
         values = f'"{old}" -> "{new}"' if whole else difference(old, new)
         return f"{name.replace('_', ' ')} changed: {values}"
     values = f"{_shown(old)} -> {_shown(new)}"
+    if name == "sampler.stop_after" and (old is None or new is None):
+        return (
+            f"in full, after a draft of the first {old} steps" if new is None else f"a draft of the first {new} steps"
+        )
     if name.rpartition(".")[2] == "version":
         what = name.rpartition(".")[0] or "clip"
         return f"{what.removeprefix('recipe.')} is made in another way: version {values}"

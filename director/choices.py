@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from shots.errors import SpecError
-from shots.price import predicted_nfe
 from shots.spec import ClipSpec
 from storage.ledger import Ledger
 from storage.rows import Take
 
+from .bills import bill_of_other
 from .cutoff import following, same_tails
 from .errors import UsageError
 from .planned import Plan, PlannedClip, PlannedShot
@@ -105,11 +105,11 @@ def _placed(clip: PlannedClip, chosen: Stand) -> PlannedClip:
     if sizes[0] != sizes[1]:
         raise _misfit(clip, chosen, f"is {sizes[0]} and the film is {sizes[1]}")
     alike = (spec.recipe, spec.sampler) == (clip.spec.recipe, clip.spec.sampler)
-    nfe = clip.nfe if alike else predicted_nfe(spec)
+    costs = clip.bill if alike else bill_of_other(spec)
     if spec.dropped + clip.kept > spec.frames:
         has = f"has {spec.frames - spec.dropped} frames to show, and {clip.kept} are needed here"
         raise _misfit(clip, chosen, has)
-    return replace(clip, spec=spec, key=chosen.key, first=spec.dropped, nfe=nfe, instead=chosen.why)
+    return replace(clip, spec=spec, key=chosen.key, first=spec.dropped, nfe=sum(n for _, n in costs), bill=costs, instead=chosen.why)
 
 
 def _misfit(clip: PlannedClip, chosen: Stand, how: str) -> UsageError:

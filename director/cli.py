@@ -1,7 +1,8 @@
 """The command line: one function a command. Heavy imports stand inside the functions, so that `--help` is quick.
 
 Exit codes: 0 done; 1 failed; 2 usage or invalid storyboard; 3 finished with shots missing; 4 `plan --check`
-found clips to render; 75 interrupted by SIGTERM, run again to go on; 130 Ctrl-C.
+found clips to render; 5 the hours of a film (gpu_hours) are spent; 75 interrupted by SIGTERM, run again to go on;
+130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,13 +11,34 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from . import cli_choices, cli_models, cli_records, cli_store
-from .options import AcceptStale, Data, Db, Failed, Films, From, Json, Shots, Stale, Storyboards, Until, print_json
+from . import cli_choices, cli_cluster, cli_models, cli_records, cli_store, cli_watch
+from .options import (
+    AcceptStale,
+    Cameras,
+    Data,
+    Db,
+    Deadline,
+    Failed,
+    Films,
+    From,
+    GpuHours,
+    GpusPerCamera,
+    Hook,
+    Json,
+    Priority,
+    Shots,
+    Stale,
+    Storyboards,
+    Until,
+    Webhooks,
+    print_json,
+)
 from .places import places
 from .stop import Stop
 
@@ -24,7 +46,7 @@ app = typer.Typer(
     name="longtake",
     help="A batch processor for long generated video: a storyboard goes in, a long film comes out.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage or invalid storyboard, 3 shots missing, "
-    "4 plan --check found changes, 75 interrupted (run again to go on), 130 Ctrl-C.",
+    "4 plan --check found changes, 5 gpu_hours spent, 75 interrupted (run again to go on), 130 Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -118,22 +140,37 @@ def render(
     on: Annotated[
         str, typer.Option("--on", help="`local`: this process. `ray`: RAY_ADDRESS, or a local Ray.")
     ] = "local",
-    cameras: Annotated[int | None, typer.Option("--cameras", min=1, help="Ray: camera processes at most.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ... (with --on local)")] = "auto",
+    cameras: Cameras = None,
+    gpus_per_camera: GpusPerCamera = None,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ... With --on ray: of every camera.")
+    ] = "auto",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads (with --on local).")] = None,
     lockstep: Annotated[int, typer.Option("--lockstep", min=1, help="Clips denoised together at most.")] = 8,
     retry_held: Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")] = False,
-    progress: Annotated[str, typer.Option("--progress", help="auto, live, plain or none.")] = "auto",
+    progress: Annotated[str, typer.Option("--progress", help="auto, live, plain, json, openjd or none.")] = "auto",
     checkpoint_every: Annotated[
         float,
         typer.Option("--checkpoint-every", min=0, help="Seconds of sampling that a crash may cost; 0: a whole clip."),
     ] = 30.0,
+    priority: Priority = None,
+    deadline: Deadline = None,
+    gpu_hours: GpuHours = None,
+    hook: Hook = None,
+    webhooks: Webhooks = True,
+    metrics: Annotated[
+        int | None, typer.Option("--metrics", min=1, max=65535, help="Port for Prometheus, on this machine only.")
+    ] = None,
     shot: Shots = None,
     since: From = None,
     until: Until = None,
     failed: Failed = False,
     stale: Stale = False,
     accept_stale: AcceptStale = None,
+    redact: Annotated[
+        list[str] | None,
+        typer.Option("--redact", metavar="WHAT", help="Leave it out of films, sidecars and sheets: prompts."),
+    ] = None,
     as_json: Json = False,
     data: Data = None,
     films: Films = None,
@@ -149,6 +186,8 @@ def render(
 
     shown = progress if not as_json else "none"
     how = Rendering(on, cameras, device, threads, lockstep, retry_held, shown, checkpoint_every)
+    how = replace(how, gpus=gpus_per_camera, hooks=tuple(hook or ()), webhooks=webhooks, metrics=metrics)
+    how = replace(how, redact=tuple(redact or ()), priority=priority, deadline=deadline, gpu_hours=gpu_hours)
     how.check()
     with look(places(data, films, db), create=True) as session:
         chosen = selection(shot or (), since, until, failed, stale)
@@ -156,7 +195,7 @@ def render(
         results = session.render(storyboards, how, _stop, selection=chosen, accept_stale=accepted)
     if as_json:
         print_json(render_json(results))
-    else:
+    elif progress != "json":  # whose last lines say the same
         show_results(results)
     raise typer.Exit(how.exit_code(results))
 
@@ -167,27 +206,34 @@ for _name, _command in cli_choices.COMMANDS.items():
 
 @app.command()
 def status(
-    films: Annotated[list[str] | None, typer.Argument(help="Films or storyboards; all when left out.")] = None,
+    films: Annotated[
+        list[str] | None, typer.Argument(help="Films, storyboards or runs; all films when left out.")
+    ] = None,
     as_json: Json = False,
     data: Data = None,
     db: Db = None,
 ) -> None:
-    """Films, shots and clips: what is done, what failed, and how to go on."""
+    """Films, shots and clips, or runs: what is done, what failed, and how to go on."""
+    from .runs import runs_among, show_runs
     from .session import look
     from .status import show_status, status_of
 
     with look(places(data, db=db)) as session:
-        found = status_of(session, films or [])
+        runs, named = runs_among(session, films or [])
+        found = status_of(session, named) if named or not runs else {"schema": "longtake.status.v1", "films": []}
     if as_json:
-        print_json(found)
-    else:
+        print_json(found | ({"runs": runs} if runs else {}))
+        return
+    if runs:
+        show_runs(runs)
+    if found["films"] or not runs:
         show_status(found)
 
 
 _RECORDS: dict[str, Callable[..., None]] = {
-    command.__name__: command for command in (*cli_records.COMMANDS, *cli_models.COMMANDS)
+    command.__name__: command for command in (*cli_records.COMMANDS, *cli_models.COMMANDS, *cli_watch.COMMANDS)
 }
-for _name, _command in (_RECORDS | cli_store.COMMANDS).items():
+for _name, _command in (_RECORDS | cli_store.COMMANDS | cli_cluster.commands(_stop)).items():
     app.command(_name)(_command)
 
 
@@ -216,7 +262,10 @@ def doctor(
 @app.command()
 def bench(
     which: Annotated[
-        list[str] | None, typer.Argument(help="render, lockstep, orders, places, plan, splice; all when left out.")
+        list[str] | None,
+        typer.Argument(
+            help="continuity, lockstep, methods, places, plan, quality, render, splice, storage; all when left out."
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller cases; ratios are rougher.")] = False,
     as_json: Json = False,
@@ -240,6 +289,16 @@ class _Discreet(logging.Formatter):
         return hidden(super().format(record))
 
 
+class _Stderr(logging.Handler):
+    """Standard error as it is now: a live display takes its place while it is drawn, and prints above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+        except Exception:
+            self.handleError(record)
+
+
 def _log_to_stderr(verbose: bool) -> None:
     """Our own warnings and everybody's errors; with -v all there is. Lower levels still reach a job's log tail."""
 
@@ -247,7 +306,7 @@ def _log_to_stderr(verbose: bool) -> None:
         ours = record.name.startswith("longtake")
         return verbose or record.levelno >= (logging.WARNING if ours else logging.ERROR)
 
-    handler = logging.StreamHandler()
+    handler = _Stderr()
     form = "%(asctime)s %(name)s %(message)s" if verbose else "%(levelname)s %(message)s"
     handler.setFormatter(_Discreet(form))
     handler.addFilter(wanted)

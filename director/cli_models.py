@@ -54,7 +54,7 @@ def ablate(
     as_json: Json = False,
 ) -> None:
     """Render one shot with each method on and off, or over one setting, onto a comparison sheet and a video."""
-    from .ablation import each_method, render, shot_of, swept
+    from .ablation import about, each_method, render, shot_of, swept
     from .ablation_sheet import sheet, side_by_side
     from .errors import UsageError
     from .plan import plan
@@ -81,7 +81,7 @@ def ablate(
     out.mkdir(parents=True, exist_ok=True)
     name = f"{planned.film}-{chosen.id}" + (f"-{sweep.partition('=')[0]}" if sweep else "")
     picture, video = out / f"{name}.png", out / f"{name}.mp4"
-    sheet(f"{planned.title}: {chosen.id}. {chosen.prompt}", shown, left_out, picture)
+    sheet(f"{planned.title}: {chosen.id}. {chosen.prompt}", about(chosen, clips), shown, left_out, picture)
     side_by_side(shown, video, planned.fps)
     if as_json:
         rows = [{"name": s.variant.name, "nfe": s.nfe, "seconds": round(s.seconds, 3), **s.measures} for s in shown]

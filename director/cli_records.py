@@ -114,7 +114,7 @@ def sign(
     redact: Redact = None,
     as_json: Json = False,
 ) -> None:
-    """Write a copy of a film with signed content credentials (C2PA). Needs the extra longtake[c2pa]."""
+    """Write a copy of a film with signed content credentials (C2PA). Needs the extra longtake\\[c2pa]."""
     from .credentials import show_signed
     from .credentials import sign as signed
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shutil
 import subprocess
@@ -12,14 +10,21 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from shots.errors import ShotsError
 from storage.errors import LedgerMissing, StorageError
 
 from .places import Places
 
+if TYPE_CHECKING:
+    from shots.footprint import Footprint
+
 State = Literal["ok", "note", "bad"]
+FORMATS = {"float32": 4, "bfloat16": 2}
+"""Number format -> bytes of a number."""
+LADDER = {0: "", 3: "offload: model", 4: "offload: sequential"}
+"""Rung of the memory ladder -> the setting that begins there."""
 LIBRARIES = ("torch", "diffusers", "transformers", "ray", "moviepy", "av", "sqlalchemy", "pydantic")
 
 
@@ -48,6 +53,7 @@ def examine(places: Places, model: str | None = None) -> list[Finding]:
         ("ffmpeg", _ffmpeg),
         ("encoders", _encoders),
         ("database", lambda: _database(places)),
+        ("nodes", lambda: _nodes(places)),
         ("ray", _ray),
         ("pocket model", _pocket),
         ("model cache", _model_cache),
@@ -136,6 +142,22 @@ def _database(places: Places) -> tuple[State, str]:
         return "bad", str(error)
 
 
+def _nodes(places: Places) -> tuple[State, str]:
+    """Nodes that get no work, as the ledger has them."""
+    from storage.ledger import Ledger
+
+    try:
+        with Ledger.open(places.ledger_url, create=False) as ledger:
+            aside = ledger.aside()
+    except LedgerMissing:
+        aside = {}
+    except StorageError:
+        return "note", "unknown, the ledger does not answer"
+    if not aside:
+        return "ok", "none is set aside"
+    return "note", "; ".join(f"{host} is set aside: {why}" for host, why in aside.items())
+
+
 def _ray() -> tuple[State, str]:
     address = os.environ.get("RAY_ADDRESS")
     version = metadata.version("ray")
@@ -155,34 +177,44 @@ def _pocket() -> tuple[State, str]:
 
 
 def fits(model: str) -> tuple[State, str]:
-    """Do a model's weights fit into the memory that renders would use, and in which number format?"""
+    """Does a model fit into the memory that renders would use, in which number format, and with what offloaded?"""
     import torch
 
+    from shots.footprint import footprint
     from shots.models import describe
 
-    card = describe(model)
-    numbers = sum(parameters(path) for path in card.path.glob("*/*.safetensors"))
+    unused = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"))
     if torch.cuda.is_available():
-        free, where = torch.cuda.mem_get_info()[0], torch.cuda.get_device_name()
+        free, where, spare = float(torch.cuda.mem_get_info()[0]), torch.cuda.get_device_name(), unused
     else:
-        free, where = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"), "the processor's memory"
-    sizes = {dtype: numbers * width for dtype, width in (("float32", 4), ("bfloat16", 2))}
-    # A rule of thumb: pictures between the layers need room, too.
-    fitting = [dtype for dtype, size in sizes.items() if size * 1.3 < free]
-    told = ", ".join(f"{size / 2**30:.2f} GiB in {dtype}" for dtype, size in sizes.items())
-    says = f"{card.family}, {numbers / 1e6:.0f} million weights: {told}; {free / 2**30:.1f} GiB unused in {where}"
-    if not fitting:
-        return "bad", f"{says}. It does not fit: use a larger device or a smaller model"
-    if "float32" not in fitting:
-        return "note", f"{says}. It fits with `model: {{id: {model}, dtype: bfloat16}}`"
-    return "ok", f"{says}. It fits"
+        free, where, spare = unused, "the processor's memory", 0.0
+    card = describe(model)
+    weights = footprint(card)
+    parts = ", ".join(f"{part} {count / 1e6:.0f}" for part, count in sorted(weights.parts.items(), key=lambda p: -p[1]))
+    sizes = ", ".join(f"{weights.numbers * wide / 2**30:.2f} GiB in {dtype}" for dtype, wide in FORMATS.items())
+    says = f"{card.family}, {weights.numbers / 1e6:.0f} million weights: {sizes} ({parts} million)"
+    state, advice = verdict(model, weights, free, spare)
+    return state, f"{says}; {free / 2**30:.1f} GiB unused in {where}. {advice}"
 
 
-def parameters(path: Path) -> int:
-    """Numbers in a safetensors file, from its header alone."""
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+def verdict(model: str, weights: Footprint, free: float, spare: float) -> tuple[State, str]:
+    """The highest rung of the memory ladder that does, in the widest numbers that do there.
+
+    free: bytes of the device. spare: bytes of the memory beside it, where what leaves it goes; 0 on a processor.
+    """
+    for rung, setting in LADDER.items():
+        for dtype, wide in FORMATS.items():
+            if weights.needed(rung, dtype) >= free or (setting and weights.numbers * wide > spare):
+                continue
+            if (rung, dtype) == (0, "float32"):
+                return "ok", "It fits"
+            told = [f"id: {model}", f"dtype: {dtype}" if dtype != "float32" else "", setting]
+            slower = "; slower, same pictures as without offload" if setting else ""
+            return "note", f"It fits with `model: {{{', '.join(filter(None, told))}}}`{slower}"
+    return "bad", (
+        "It does not fit: use a larger device or a smaller model, or `quantization` where its package is installed"
+        " (docs/models.md)"
+    )
 
 
 def _model_cache() -> tuple[State, str]:

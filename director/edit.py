@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +21,7 @@ from .cutlist import Body, CutList, Part
 from .errors import FilmWrong, OutputUnwritable
 from .planned import Deliver
 from .sound import film_sound
-from .splice import Run, check_spliced, publish, splice
+from .splice import Run, check_spliced, flush, publish, splice
 from .windows import window_pictures
 
 log = logging.getLogger("longtake.edit")
@@ -99,12 +99,14 @@ def assemble(
     base: Path = Path("."),
     on_step: Callable[[int, int], None] | None = None,
     check: bool = True,
+    guard: AbstractContextManager[None] | None = None,
 ) -> FilmFile:
     """Make the film of `cut` at `out`, as `deliver` says. The file appears whole or not at all.
 
     tags: embedded in the file, read back by `shots.frames.probe`. base: folder of the cut's sound files.
     on_step: told the elements made and their number; what it raises ends the work, and leaves nothing behind.
-    check: decode the film and compare each frame with what it was copied from.
+    check: decode the film and compare each frame with what it was copied from. guard: entered for the moment in which
+    the film gets its name, and may refuse.
 
     Raises:
         OutputUnwritable: see `check_output`.
@@ -126,7 +128,9 @@ def assemble(
         if check:
             check_spliced(runs, part, spec)
         digest, size = _digest(part)
-        publish(part, out)
+        flush(part)  # before the guard, behind which others may wait
+        with guard or nullcontext():
+            publish(part, out)
     log.info("wrote %s: %d frames, %d bytes", out, frames, size)
     return FilmFile(out, frames, cut.fps, deliver.size, deliver.codec, size, digest)
 

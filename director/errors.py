@@ -8,6 +8,7 @@
     +-- PrintsDiffer              exit 1   encoded clips whose packets may not be mixed in one film
     +-- EncoderFailed             exit 1   the ffmpeg program is missing or did not do its work
     +-- FilmWrong                 exit 1   a finished film does not hold the frames that it should
+    +-- PackageInvalid            exit 2   what was handed to a cluster cannot be unpacked
     +-- UsageError                exit 2   a command was asked for something that it cannot give
 
 Every message says what, the given value, what is allowed and what to do next. `exit_code` is what the command
@@ -116,6 +117,12 @@ class OutputUnwritable(DirectorError):
 
 class SoundUnreadable(DirectorError):
     """A sound file is missing or cannot be decoded."""
+
+    exit_code = 2
+
+
+class PackageInvalid(DirectorError):
+    """What was handed to a cluster is no package of longtake, or one of another version."""
 
     exit_code = 2
 

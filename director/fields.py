@@ -15,6 +15,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from .addresses import MOST_LETTERS, web_address
+
 MOST_SECONDS = 4 * 60 * 60
 """The longest shot, in seconds."""
 MOST_FRAMES = 1_000_000
@@ -155,6 +157,16 @@ def _inside(value: Any) -> str:
     return posixpath.normpath(value)
 
 
+def _web_address(value: Any) -> str:
+    allowed = "http:// or https:// and a host, such as https://example.org/longtake"
+    if not isinstance(value, str):
+        raise refuse("not a web address", allowed)
+    try:
+        return web_address(value)
+    except ValueError as error:
+        raise refuse(str(error), allowed) from None
+
+
 def _file_name(value: Any) -> str:
     allowed = "a file name without folder, such as harbour or harbour.mp4"
     if not isinstance(value, str) or not value.strip():
@@ -215,5 +227,10 @@ Line = Annotated[str, BeforeValidator(_tidy), Field(max_length=MOST_TEXT)]
 Identifier = Annotated[str, PlainValidator(_identifier), _schema("string", pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 InsidePath = Annotated[str, PlainValidator(_inside), _schema("string", minLength=1)]
 FileName = Annotated[str, PlainValidator(_file_name), _schema("string", minLength=1, maxLength=120)]
+WebAddress = Annotated[
+    str,
+    PlainValidator(_web_address),
+    _schema("string", pattern="^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$", maxLength=MOST_LETTERS),
+]
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 Decibel = Annotated[float, Field(ge=-96, le=24, allow_inf_nan=False)]

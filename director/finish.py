@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from .errors import UsageError
 from .lineage import TAG, film_record, sidecar_of
 from .places import Places, file_digest
 from .planned import Deliver, Plan, PlannedClip
+from .redaction import redacted
 from .soundmarks import Marks, check_new_sounds, digests, sound_files, sound_marks
 
 log = logging.getLogger("longtake.finish")
@@ -83,10 +84,14 @@ def check_apart(plans: Sequence[Plan]) -> None:
 
 
 class Finish:
-    """Cuts films. `check` before rendering, then call it when all clips have takes."""
+    """Cuts films. `check` before rendering, then call it when all clips have takes.
 
-    def __init__(self, ledger: Ledger, files: Files, places: Places) -> None:
+    redact: what is left out of all that lies with the films (`redaction`); the ledger keeps it.
+    """
+
+    def __init__(self, ledger: Ledger, files: Files, places: Places, redact: Sequence[str] = ()) -> None:
         self._ledger, self._files, self._places = ledger, files, places
+        self._redact = tuple(sorted(set(redact)))
 
     def check(self, plan: Plan) -> None:
         """Find out before rendering what would stop the cut after it.
@@ -110,14 +115,14 @@ class Finish:
         paths = []
         for deliver in plan.deliver:
             out = self._film_path(deliver)
-            identity = _identity(cut, digests(sounds), plan, deliver)
+            identity = _identity(cut, digests(sounds), plan, deliver, self._redact)
             before = latest.get(self._places.recorded(out))
             if before is not None and _up_to_date(out, identity, before):
                 _mend_sidecar(plan, out, before)
             else:
                 self._deliver(plan, production, takes, cut, deliver, identity, sounds)
             paths.append(str(out))
-        return paths + self._sheets(plan, takes)
+        return paths + self._sheets(_for_other_eyes(plan, self._redact), takes)
 
     def _latest(self, plan: Plan) -> dict[str, FilmVersion]:
         """The last film that was written to each path."""
@@ -153,9 +158,12 @@ class Finish:
         out = self._film_path(deliver)
         record = film_record(plan, takes, code_version(), digests(sounds), self._ledger)
         prints = Prints(self._ledger, self._files, cut.takes, print_spec(plan.fps, deliver).key)
-        film = assemble(cut, self._files, prints, deliver, out, {TAG: canonical(record)}, plan.base)
-        write_sidecar(out, record, film.digest)
+        shown = redacted(record, self._redact)
+        tags, guard = {TAG: canonical(shown)}, self._ledger.while_ours(production)
+        film = assemble(cut, self._files, prints, deliver, out, tags, plan.base, guard=guard)
+        write_sidecar(out, shown, film.digest)
         facts = {"identity": identity, "deliver": asdict(deliver), "cut": to_dict(cut), "sounds": sounds}
+        facts |= {"redact": list(self._redact)} if self._redact else {}
         self._ledger.record_film(
             production,
             self._places.recorded(out),
@@ -191,9 +199,18 @@ def _cut(plan: Plan, takes: Mapping[str, Take]) -> CutList:
     return cut_list(plan, {clip.key: takes[clip.key].video for clip in plan.clips})
 
 
-def _identity(cut: CutList, sounds: dict[str, str], plan: Plan, deliver: Deliver) -> str:
+def _for_other_eyes(plan: Plan, redact: Sequence[str]) -> Plan:
+    """The plan as sheets may show it."""
+    if "prompts" not in redact:
+        return plan
+    return replace(plan, shots=tuple(replace(shot, prompt="") for shot in plan.shots))
+
+
+def _identity(cut: CutList, sounds: dict[str, str], plan: Plan, deliver: Deliver, redact: Sequence[str] = ()) -> str:
     from .edit import print_spec
 
+    if redact:
+        return digest("film", CUT_VERSION, {"of": _identity(cut, sounds, plan, deliver), "without": list(redact)})
     shown = {name: value for name, value in to_dict(cut).items() if name != "title"}
     return digest("film", CUT_VERSION, {"cut": shown, "sounds": sounds, "print": print_spec(plan.fps, deliver).key})
 
@@ -219,7 +236,13 @@ def _mend_sidecar(plan: Plan, out: Path, film: FilmVersion) -> None:
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or (found.get("sha256"), found.get("title")) != (film.file_digest, plan.title):
-        write_sidecar(out, json.loads(film.lineage_json) | {"title": plan.title}, film.file_digest)
+        write_sidecar(out, shown_lineage(film) | {"title": plan.title}, film.file_digest)
+
+
+def shown_lineage(film: FilmVersion) -> dict[str, Any]:
+    """The lineage that lies with a film: what it was cut without is in the ledger alone."""
+    left_out = json.loads(film.cut_json).get("redact", [])
+    return dict(redacted(json.loads(film.lineage_json), left_out))
 
 
 def write_sidecar(out: Path, record: dict[str, Any], sha256: str) -> None:

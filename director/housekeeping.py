@@ -38,6 +38,7 @@ def make_room(session: Session, yes: bool, forget: Sequence[str], days: float) -
             "takes": [],
             "prints": 0,
             "files": 0,
+            "checkpoints": 0,
             "bytes": 0,
             "kept": 0,
         }
@@ -58,6 +59,7 @@ def make_room(session: Session, yes: bool, forget: Sequence[str], days: float) -
         "takes": takes,
         "prints": found.prints,
         "files": len(found.files),
+        "checkpoints": len(found.checkpoints),
         "bytes": found.bytes,
         "kept": found.kept,
         "kept_bytes": found.kept_bytes,
@@ -80,7 +82,7 @@ def show_room(document: Document) -> None:
     for take in document["takes"]:
         where = take["of"] or take["key"][:16]
         console.print(f"{'removed' if document['removed'] else 'not needed'}: take {take['take']} of {where}")
-    files, room = document["files"], size(document["bytes"])
+    files, room = document["files"] + document["checkpoints"], size(document["bytes"])
     if document["removed"]:
         console.print(f"{files} files removed, {room} won; {document['kept']} files stay")
     elif files:
@@ -145,7 +147,7 @@ def export(session: Session, film: str, folder: Path) -> Document:
     """Write one film as a folder that another machine can continue: ledger rows, files, storyboard and its sounds.
 
     Raises:
-        UsageError: no such film.
+        UsageError: no such film, or a file of its storyboard that cannot be copied. StoryboardError: it has mistakes.
     """
     known = [one.film for one in session.ledger.films()] if session.ledger else []
     if session.ledger is None or session.files is None or film not in known:
@@ -161,13 +163,19 @@ def _carry_board(session: Session, film: str, folder: Path) -> str | None:
     path = Path(recorded.last.storyboard_path) if recorded else None
     if path is None or not path.is_file():
         return None
-    plan = session.plans([str(path)])[0]
-    images = {Path(clip.spec.image.path) for clip in plan.clips if clip.spec.image}
-    named = [*sound_files(plan).values(), *(image for image in images if image.is_relative_to(plan.base))]
-    for file in (path, *named):
-        to = folder / file.relative_to(path.parent)
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, to)
+    from .storyboard import load
+
+    images = {str(shot.start_image) for shot in load([str(path)])[0].board.shots if shot.start_image is not None}
+    for name in (path.name, *sorted(images.union(sound_files(session.plans([str(path)])[0])))):
+        to = folder / name
+        try:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path.parent / name, to)
+        except OSError as error:
+            raise UsageError(
+                f"{path.parent / name}, of the film's storyboard, cannot be copied to {to}: {error.strerror or error}; "
+                "mend that and export again: what is copied stays"
+            ) from None
     return str(folder / path.name)
 
 

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from shots.quantize import KINDS
 
 from .fields import refuse
 from .part import ShortPart
@@ -18,9 +22,67 @@ Strength = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Correlation = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 Cutoff = Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]
 Bend = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+LoraWeight = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Variant = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$", max_length=40)]
 Ends = Annotated[list[Strength], Field(min_length=2, max_length=2)]
 _START = "Share of the steps after which it begins. Default: 0."
 _STOP = "Share of the steps after which it ends. Default: 1."
+
+
+def _quantizer(value: Any) -> str:
+    if isinstance(value, str) and value in KINDS:
+        return value
+    raise refuse("no such quantization", ", ".join(KINDS), tuple(KINDS))
+
+
+Quantizer = Annotated[str, PlainValidator(_quantizer), WithJsonSchema({"enum": list(KINDS)})]
+
+
+class Lora(ShortPart):
+    """A LoRA: a small file that changes a model. safetensors only."""
+
+    short = "id"
+    id: str = Field(
+        min_length=1,
+        max_length=500,
+        description="A .safetensors file, a folder that holds it, or a hub id in the local cache (`@` and a commit).",
+        examples=["loras/ink.safetensors"],
+    )
+    weight: LoraWeight = Field(default=1.0, description="How much of it; 0 is none. Default: 1.")
+    file: str | None = Field(
+        default=None, min_length=1, max_length=200, description="Which file, where the folder or hub id holds several."
+    )
+    part: str | None = Field(
+        default=None,
+        max_length=100,
+        description="Which network, where the model has two, such as transformer_2 (Wan 2.2). Default: the first.",
+    )
+
+
+class Quantization(ShortPart):
+    """Weights in fewer bits, by one of diffusers' backends; the backend's package must be installed."""
+
+    short = "kind"
+    kind: Quantizer = Field(description="Backend and kind of number, such as quanto-int8.")
+    parts: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=10,
+        description="Parts of the pipeline, such as transformer or text_encoder. Default: its networks.",
+    )
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str | dict) else tuple(value) if isinstance(value, list) else value
+
+
+class _OneOrMore:
+    """In the JSON Schema, a list may also be its one entry."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        return {"anyOf": [schema["items"], schema]}
 
 
 class Model(ShortPart):
@@ -36,6 +98,24 @@ class Model(ShortPart):
     revision: str | None = Field(default=None, description="Commit of a hub model.", max_length=200)
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
         default=None, description="Number format that the network computes in. Default: the model's own."
+    )
+    variant: Variant | None = Field(
+        default=None, description="Which of several weights files: fp16 loads `model.fp16.safetensors`."
+    )
+    lora: Annotated[tuple[Lora, ...], BeforeValidator(_several), _OneOrMore] = Field(
+        default=(), max_length=20, description="LoRAs, one or a list; their weights add up."
+    )
+    quantization: Quantization | None = Field(
+        default=None, description="Weights in fewer bits: less memory, other pictures."
+    )
+    tiling: bool = Field(
+        default=False, description="The VAE decodes tile by tile: much less memory, slightly other pictures."
+    )
+    slicing: bool = Field(default=False, description="The VAE decodes picture by picture, where it can.")
+    offload: Literal["none", "model", "group", "sequential"] = Field(
+        default="none",
+        description="What leaves the device while it does not work. model: whole parts. group: blocks. sequential: "
+        "single layers. Slower, same pictures; where memory runs out, longtake does it by itself. Default: none.",
     )
 
 

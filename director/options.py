@@ -24,16 +24,72 @@ Shots = Annotated[
 ]
 From = Annotated[str | None, typer.Option("--from", metavar="SELECTOR", help="Only from this shot or clip on.")]
 Until = Annotated[str | None, typer.Option("--until", metavar="SELECTOR", help="Only up to this shot or clip.")]
+Priority = Annotated[
+    int | None, typer.Option("--priority", min=-1000, max=1000, help="Higher goes first; replaces the storyboard's.")
+]
+Deadline = Annotated[
+    str | None, typer.Option("--deadline", help='"07:00" or "2026-12-24 18:00"; replaces the storyboard\'s.')
+]
+GpuHours = Annotated[
+    float | None,
+    typer.Option("--gpu-hours", min=1e-9, help="Camera hours a film may cost in all; replaces the storyboard's."),
+]
 Failed = Annotated[bool, typer.Option("--failed", help="Only clips that failed before.")]
 AcceptStale = Annotated[
     list[str] | None,
     typer.Option("--accept-stale", metavar="SELECTOR", help="For these, an earlier take will do, this once."),
 ]
 Stale = Annotated[bool, typer.Option("--stale", help="Only clips that an edit has made stale.")]
+Hook = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hook",
+        metavar="EVENT=TARGET",
+        help="Tell a web address, or run a command, when that happens (LONGTAKE_HOOKS: one a line).",
+    ),
+]
+Webhooks = Annotated[bool, typer.Option("--webhooks/--no-webhooks", help="Tell the web addresses of storyboards.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Clips = Annotated[
     list[str],
     typer.Argument(help="SHOT, SHOT/CLIP or FIRST..LAST; FILM: before it where there are several.", metavar="SELECTOR"),
+]
+
+
+def _cameras(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 100_000:
+        raise typer.BadParameter(f"{text!r} is neither `auto` nor a number from 1 on")
+    return int(text)
+
+
+def _gpus(text: str) -> float | None:
+    if text == "auto":
+        return None
+    try:
+        gpus = float(text)
+    except ValueError:
+        gpus = -1.0
+    if not (0 <= gpus <= 1 or (gpus <= 64 and gpus == int(gpus))):
+        raise typer.BadParameter(f"{text!r} is neither `auto`, nor a part of one GPU, nor a whole number of them")
+    return gpus
+
+
+Cameras = Annotated[
+    int | None,
+    typer.Option(
+        "--cameras", parser=_cameras, metavar="auto|N", help="Ray: cameras at most; auto: as work and room ask for."
+    ),
+]
+GpusPerCamera = Annotated[
+    float | None,
+    typer.Option(
+        "--gpus-per-camera",
+        parser=_gpus,
+        metavar="auto|X",
+        help="Ray: GPUs of one camera, 0.5 for two on each; 0: CPU cores; auto: one where there are any.",
+    ),
 ]
 
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from shots.codecs import CODECS
 from shots.pocket.vocabulary import MAX_TOKENS, known_words, split_words, unknown_words
-from shots.price import predicted_nfe
 from shots.spec import Anchor, ClipSpec, VidRD, Windows, digest, hashed_fields
 
-from .planned import Deliver, Plan, PlannedClip, PlannedShot, Slate
+from .addresses import EVENTS
+from .bills import bill_of
+from .planned import Deliver, Plan, PlannedClip, PlannedShot, Slate, Terms
 from .settle import SettledShot
 from .storyboard import Storyboard
 
@@ -43,7 +44,15 @@ def plan(storyboard: Storyboard) -> Plan:
         tuple(_warnings(storyboard, shots)),
         storyboard.path,
         storyboard.digest,
+        Terms(**storyboard.board.production.model_dump()),
+        on=_told(storyboard),
     )
+
+
+def _told(storyboard: Storyboard) -> tuple[tuple[str, str], ...]:
+    """Who is told of what, in the order of the file."""
+    told = storyboard.board.on
+    return tuple((event, hook.url) for event in EVENTS for hook in getattr(told, event)) if told else ()
 
 
 def _shot(film: str, settled: SettledShot, start: int) -> PlannedShot:
@@ -67,6 +76,8 @@ def _clips(film: str, settled: SettledShot) -> Iterator[PlannedClip]:
     """The chain: every clip but the first drops what it repeats, and the last is cut where the shot ends."""
     specs = [_spec(settled, index, prompt) for index, prompt in enumerate(_prompts_of(settled))]
     together = _together(specs)
+    costs = bill_of(specs[0], settled.card)  # of them all: neither prompt nor place changes it
+    nfe = sum(count for _, count in costs)
     done, previous = 0, None
     for index, alone in enumerate(specs):
         first = settled.dropped if index else 0
@@ -76,15 +87,8 @@ def _clips(film: str, settled: SettledShot) -> Iterator[PlannedClip]:
         previous = key if isinstance(settled.recipe.chain, VidRD | Anchor) else None
         blended = settled.join.dissolved if index else 0
         slate = Slate(film, settled.timed.id, index + 1)
-        yield PlannedClip(slate, spec, key, first, kept, _nfe(settled, spec), blended=blended)
+        yield PlannedClip(slate, spec, key, first, kept, nfe, blended=blended, bill=costs)
         done += kept
-
-
-def _nfe(settled: SettledShot, spec: ClipSpec) -> int:
-    """What the clip costs. Where a method counts steps by their noise, the model's own grid is asked."""
-    guide = spec.recipe.videoguide
-    levels = settled.card.grid(spec) if guide and guide.until is not None else None
-    return predicted_nfe(spec, settled.card.traits.distilled, levels)
 
 
 def _prompts_of(settled: SettledShot) -> Iterator[str]:

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from shots.spec import ClipSpec, canonical
 
+from .bills import Bill
+
 SCHEMA = "longtake.plan.v1"
 
 
@@ -35,6 +37,7 @@ class PlannedClip:
 
     blended: so many frames before `first` are dissolved with the last ones of the clip before.
     instead: why this clip stands here and not the one that the storyboard asks for; '' when it is that one.
+    nfe: network evaluations in all. bill: method by method.
     """
 
     slate: Slate
@@ -45,6 +48,7 @@ class PlannedClip:
     nfe: int
     instead: str = ""
     blended: int = 0
+    bill: Bill = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,23 @@ class Deliver:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """How a film is produced; decides no pixel. priority: higher goes first. deadline: as written, see `deadline`.
+    gpu_hours: of cameras, for all productions of the film. share: of the cameras, against other films."""
+
+    priority: int = 0
+    deadline: str | None = None
+    gpu_hours: float | None = None
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A whole film. `frames` is the finished film's length, cards and overlaps counted."""
+    """A whole film. `frames` is the finished film's length, cards and overlaps counted.
+
+    terms: no part of what is compared or recorded, so that changing them makes no other film.
+    on: (event, web address) of those who are told; recorded nowhere, since an address may be a secret.
+    """
 
     film: str
     title: str
@@ -141,6 +160,8 @@ class Plan:
     warnings: tuple[str, ...] = ()
     storyboard: Path = field(default=Path("."), compare=False)
     storyboard_digest: str = field(default="", compare=False)
+    terms: Terms = field(default=Terms(), compare=False)
+    on: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property
     def base(self) -> Path:
@@ -178,7 +199,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, ClipSpec):
         return value.to_dict()
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.compare}
     if isinstance(value, tuple):
         return [_plain(v) for v in value]
     if isinstance(value, Fraction):

@@ -1,47 +1,49 @@
 """The run loop: render what is missing, remember everything, cut each film as soon as its clips are there.
 
 Stop it at any moment and run it again: a clip is either in the ledger with its files on disk, or it is rendered
-again. The loop itself never touches pixels; it hands jobs to an executor and writes down what the executor says.
+again. The loop itself never touches pixels; it hands jobs to an executor and writes down what the executor says. What
+an event costs does not depend on how much waits.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Literal
 
 from cluster.executor import Executor
-from cluster.job import ClipDone, Event, Failure, JobDone, JobFailed, JobStopped, Loading, Started, Stepped
-from storage.errors import FileDamaged, FileMissing, StorageError
+from storage.errors import StorageError
 from storage.ledger import Ledger
-from storage.owner import Owner
-from storage.rows import Take
 from storage.states import ProductionState
 
-from .ancestry import ancestry
+from .deadline import due
 from .entry import cut_off, enter, record
-from .insist import insist
-from .observer import Cutter, FilmResult, Observer
+from .hours import exhausted, left_to_do
+from .observer import Cutter, FilmResult, Quiet, State
 from .planned import Plan
 from .segments import LOCKSTEP, segments
+from .stage import Stage
 from .stop import Stop, Stopped
 from .survey import Survey
-from .underway import MOST_MENDS, MOST_TRIES, TRIES, FilmUnderWay, Heart, Shooting
+from .underway import MOST_MENDS, FilmUnderWay, Heart
 
 log = logging.getLogger("longtake.production")
 GRACE = 2.0
 """Seconds that cameras get to stop between two steps."""
 TICK = 0.2
+LOOK = 1.0
+"""Seconds between two looks at hours that are spent and at clips that others render."""
+LOSSES = 3
+"""Times that a clip was at work when its process died, after which it comes last. It is not held: that somebody killed
+the process looks the same, and whoever does that to three runs still wants the film."""
 
 
-class Production:
+class Production(Stage):
     """Renders films together: their clips share the cameras and a clip that two films need is rendered once.
 
-    cut: called in a thread beside the loop, once for each film.
+    cut: called in a thread beside the loop, once for each film. rerun: plan, `shot/clip` -> the command that shows why
+    a clip is held.
     """
 
     def __init__(
@@ -49,21 +51,16 @@ class Production:
         ledger: Ledger,
         executor: Callable[[], Executor],
         cut: Cutter,
-        show: Observer,
+        show: Quiet,
         stop: Stop,
         lockstep: int = LOCKSTEP,
+        rerun: Callable[[Plan, str], str] | None = None,
     ) -> None:
-        self._ledger, self._cut, self._show, self._stop = ledger, cut, show, stop
-        self._make_executor = executor
-        self._executor: Executor | None = None
+        super().__init__(ledger, executor, cut, show, stop, rerun)
         self._lockstep = lockstep
-        self._films: dict[str, FilmUnderWay] = {}
-        self._takes: dict[str, Take] = {}
-        self._waiting: list[Shooting] = []
-        self._shooting: dict[str, Shooting] = {}
-        self._numbers = itertools.count()
-        self._scissors = ThreadPoolExecutor(1, thread_name_prefix="longtake-cut")
-        self._heart = Heart(self._films)
+        self._suspects: set[str] = set()
+        self._heart = Heart(self._films, self._claims.renew)
+        self._next_look = 0.0
 
     def run(
         self, plans: Sequence[Plan], survey: Callable[[Plan], Survey], retry_held: bool = False
@@ -98,116 +95,83 @@ class Production:
         found = survey(plan)
         enter(self._ledger, film, found)
         self._takes |= found.takes
+        if plan.terms.deadline:
+            film.deadline = due(plan.terms.deadline, time.time())
+        if plan.terms.gpu_hours:
+            film.spent = self._ledger.camera_seconds(plan.film)
+            film.exhausted = exhausted(film)
+        died = self._ledger.losses(film.missing - film.left)
+        self._suspects |= {key for key, attempts in died.items() if len(attempts) >= LOSSES}
         self._show.film_begins(film.plan, len(found.wanted), film.cached)
 
     def _queue(self) -> None:
         """Put all missing runs that are not under way yet into the queue; those of held chains are given up."""
-        under_way = {key for shooting in (*self._waiting, *self._shooting.values()) for key in shooting.segment.keys}
         held = {hold.chain_key: hold.reason for hold in self._ledger.holds()}
-        films = [film for film in self._films.values() if film.result is None]
+        films = [film for film in self._films.values() if not film.over]
+        for film in films:
+            for key in film.missing | film.hinges:
+                self._wanted.setdefault(key, set()).add(film.plan.film)
+            self._cutting.ready(film)
         wanted = {key for film in films for key in film.missing - film.left}
         left = {key for film in films for key in film.left} - wanted
-        have = under_way | self._takes.keys() | left
+        have = self._waiting.coming | self._takes.keys() | left
         hinges = {key for film in films for key in film.hinges}
         for segment in segments([film.plan for film in films], have, self._lockstep, hinges):
-            shooting = Shooting(segment, next(self._numbers))
+            shooting = self._dispatch.shooting(segment, segment.keys[0] in self._suspects)
             if reason := next((held[key] for key in segment.keys if key in held), None):
                 self._give_up(shooting, f"held: {reason}")
             else:
-                self._waiting.append(shooting)
+                self._waiting.add(shooting)
                 self._show.job_waits(segment)
+        for shooting in self._waiting.orphans():
+            self._give_up(shooting, "the clip before it could not be rendered")
 
     def _loop(self) -> None:
         while True:
-            self._leave_usurped()
-            self._submit_ready()
-            self._cut_ready()
-            cutting = any(film.cut is not None and film.result is None for film in self._films.values())
-            if not self._waiting and not self._shooting and not cutting:
+            self._look_around()
+            for shooting in self._waiting.ready(time.monotonic()):
+                self._dispatch.submit(shooting)
+            for film, error in self._cutting.turn():
+                if not (error and self._mended(film, error)):
+                    self._end(film, error)
+            if not (self._waiting or self._dispatch.jobs or self._elsewhere or self._cutting):
                 return
             if self._stop.asked is not None:
                 self._wind_down()
                 raise Stopped(self._stop.asked)
-            if self._executor:
-                for event in self._executor.wait(TICK):
+            if self._dispatch.executor:
+                for event in self._dispatch.executor.wait(TICK):
                     self._handle(event)
             else:
                 time.sleep(TICK / 10)
 
-    def _submit_ready(self) -> None:
-        coming = {key for shooting in (*self._waiting, *self._shooting.values()) for key in shooting.segment.keys}
-        for shooting in list(self._waiting):
-            after = shooting.segment.after
-            if after is None or after in self._takes:
-                self._waiting.remove(shooting)
-                self._submit(shooting)
-            elif after not in coming:
-                self._waiting.remove(shooting)
-                self._give_up(shooting, "the clip before it could not be rendered")
-
-    def _submit(self, shooting: Shooting) -> None:
-        if self._executor is None:
-            with self._stop.at_once():  # a cluster may take its time to answer
-                self._executor = self._make_executor()
-        job = shooting.job(self._takes, partial(ancestry, self._ledger, self._films[shooting.segment.film].plan))
-        self._shooting[job.id] = shooting
-        self._executor.submit(job)
-
-    def _handle(self, event: Event) -> None:
-        shooting = self._shooting.get(event.job)
-        if shooting is None:  # a late word from a job that has ended
+    def _look_around(self) -> None:
+        """What no event tells: films taken over, hours spent, clips that others have finished."""
+        if self._heart.usurped:
+            self._heart.usurped = False
+            self._leave_usurped()
+        now = time.monotonic()
+        if now < self._next_look:
             return
-        segment = shooting.segment
-        match event:
-            case Started(worker=worker):
-                keys = [key for key in segment.keys if key not in self._takes]
-                owner = Owner(worker.host, "", worker.pid, 0)
-                production = self._films[segment.film].production
-                numbers = insist(
-                    lambda: self._ledger.begin_attempts(production, keys, worker.device, worker.name, owner)
-                )
-                shooting.attempts = dict(zip(keys, numbers, strict=True))
-                self._show.job_begins(segment, worker)
-            case Loading(model=model):
-                self._show.job_loads(segment, model)
-            case Stepped(step=step, steps=steps):
-                self._show.job_steps(segment, step, steps)
-            case ClipDone():
-                self._clip_done(shooting, event)
-            case JobDone(busy=busy):
-                del self._shooting[event.job]
-                self._show.job_done(segment, busy)
-            case JobFailed(failure=failure):
-                del self._shooting[event.job]
-                self._job_failed(shooting, failure)
-            case JobStopped():
-                del self._shooting[event.job]
-                self._interrupt(shooting)
-
-    def _clip_done(self, shooting: Shooting, event: ClipDone) -> None:
-        key = event.take.key
-        if (attempt := shooting.attempts.pop(key, None)) is None:
-            return  # made once more beside others that were missing
-        take = insist(partial(self._ledger.finish_attempt, attempt, event.take))
-        self._takes[key] = take
-        shooting.failures = 0
+        self._next_look = now + LOOK
+        self._look_elsewhere()
         for film in self._films.values():
-            if key in film.missing:
-                film.missing.discard(key)
-                film.rendered += 1
-        self._show.clip_done(shooting.segment, shooting.segment.keys.index(key), take)
-        for film in [f for f in self._films.values() if key in f.hinges and f.result is None]:
-            self._cut_off(film)
+            if film.result is None and film.plan.terms.gpu_hours:
+                self._look_at_hours(film)
 
     def _cut_off(self, film: FilmUnderWay) -> None:
         """A clip that was rendered again may have left the tail that was there before: then what follows stays."""
         found = self._survey(film.asked)
         if cut_off(self._ledger, film, found):
-            self._takes |= found.takes
-            self._waiting = [s for s in self._waiting if s.segment.film != film.plan.film]
+            self._takes.update(found.takes)
+            self._waiting.leave(film.plan.film)
             self._queue()
 
-    def _mend(self, film: FilmUnderWay, files: Sequence[str]) -> bool:
+    def _mended(self, film: FilmUnderWay, error: BaseException) -> bool:
+        damaged = self._cutting.damaged(film, error)
+        return bool(damaged) and self._mend(film, damaged)
+
+    def _mend(self, film: FilmUnderWay, files: Collection[str]) -> bool:
         """Stored files are gone or altered: their clips have to be rendered again. False when that leads nowhere."""
         uses = [use for file in files for use in self._ledger.drop_file(file, "damaged")]
         if not uses or film.mended >= MOST_MENDS:
@@ -225,106 +189,73 @@ class Production:
         self._queue()
         return True
 
-    def _job_failed(self, shooting: Shooting, failure: Failure) -> None:
-        segment = shooting.segment
-        digest = ""
-        for number in shooting.attempts.values():
-            digest = self._ledger.fail_attempt(number, failure.error, failure.message, failure.trace, failure.log_tail)
-        shooting.attempts = {}
-        if failure.file:  # the tail it starts from; one damaged file seldom comes alone
-            film = self._films[segment.film]
-            if self._mend(film, list({failure.file, *self._cut.damaged(film.plan, self._takes)})):
-                self._show.job_failed(segment, failure, 1, False)
-                return
-        shooting.failures += 1
-        first = next(key for key in segment.keys if key not in self._takes)
-        past = self._ledger.failures([first]).get(first, [])  # of earlier runs, too
-        same = shooting.failures if failure.machine else sum(a.failure_digest == digest for a in past)
-        over = same >= TRIES or shooting.failures >= MOST_TRIES
-        self._show.job_failed(segment, failure, shooting.failures, over)
-        if not over:
-            self._waiting.append(shooting)
-            return
-        reason = f"{failure.error}: {failure.message}"
-        if not failure.machine:
-            self._ledger.hold(segment.film, segment.shot, first, reason, digest)
-        self._give_up(shooting, reason)
-
-    def _give_up(self, shooting: Shooting, why: str) -> None:
-        """Every film that wanted these clips goes on without them."""
-        keys = set(shooting.segment.keys)
-        for film in self._films.values():
-            film.missing -= keys - {clip.key for clip in film.plan.clips}  # other takes, which the film does not show
-            for shot in film.plan.shots:
-                if keys & film.missing & {clip.key for clip in shot.clips}:
-                    film.lost.setdefault(shot.id, why)
-
-    def _cut_ready(self) -> None:
-        """Start cuts whose clips are all there, and end films whose cut is done: each as early as can be."""
-        for film in self._films.values():
-            if film.result is not None:
-                continue
-            if film.cut is not None and film.cut.done():
-                error = film.cut.exception()
-                if isinstance(error, FileDamaged | FileMissing):  # one seldom comes alone
-                    film.cut = None
-                    damaged = self._cut.damaged(film.plan, self._takes)
-                    if self._mend(film, list({error.id, *damaged})):
-                        continue
-                self._end(film, error)
-            elif film.cut is None and not film.missing:
-                self._show.film_cuts(film.plan)
-                film.cut = self._scissors.submit(self._cut, film.plan, film.production, dict(self._takes))
-
-    def _end(self, film: FilmUnderWay, error: BaseException | None = None) -> FilmResult:
-        """Write down how a film ended and let it go; the others are not touched by it."""
-        if film.result is not None:
-            return film.result
-        state: Literal["done", "partial", "failed"] = "done" if film.cut else "partial"
-        message = "; ".join(f"shot {shot}: {why}" for shot, why in film.lost.items())
-        if error is not None:
-            log.debug("cutting %s failed", film.plan.film, exc_info=error)
-            state, message = "failed", f"all clips are rendered, but the film could not be cut: {error or repr(error)}"
-        files = film.cut.result() if film.cut and state == "done" else []
-        seconds = time.monotonic() - film.began
-        film.result = FilmResult(film.plan, state, film.rendered, film.cached, files, message, seconds)
-        if state == "done" and self._ledger.holds(film.plan.film):
-            self._ledger.release_holds(film.plan.film)
-        if not film.recorded:
-            self._ledger.end_production(film.production, ProductionState(state), message)
-        self._release(film)
-        self._show.film_ends(film.result)
-        return film.result
-
     def _leave_usurped(self) -> None:
         """Another process has taken a film over, because this one was silent for too long: it is not ours any more."""
         for film in self._films.values():
             if film.usurped and film.result is None:
                 what = "another process has taken this film over; longtake status says which"
-                seconds = time.monotonic() - film.began
-                film.result = FilmResult(film.plan, "failed", film.rendered, film.cached, [], what, seconds)
+                film.result = self._result(film, "failed", [], what)
                 film.missing.clear()
-                self._waiting = [s for s in self._waiting if s.segment.film != film.plan.film]
+                self._leave(film)
                 self._show.film_ends(film.result)
+
+    def _look_at_hours(self, film: FilmUnderWay) -> None:
+        """Stop what is under way of a film whose hours are spent, and end it as soon as its cameras have let go."""
+        if not film.exhausted and (why := exhausted(film)):
+            film.exhausted = why
+            log.warning("%s: %s; its cameras stop between two steps", film.plan.film, why)
+            self._leave(film)
+        if film.exhausted and not film.at_work and film.cut is None:
+            self._end(film)
+
+    def _leave(self, film: FilmUnderWay) -> None:
+        """Render no more of a film. What others want of it becomes theirs."""
+        for shooting in self._waiting.leave(film.plan.film):
+            self._dispatch.withdraw(shooting)
+        for shooting in [each for each in self._dispatch.jobs.values() if each.segment.film == film.plan.film]:
+            shooting.dropped = self._dispatch.withdraw(shooting)
+            self._waiting.forget(shooting)
+        self._elsewhere = [each for each in self._elsewhere if each.segment.film != film.plan.film]
+        self._queue()
+
+    def _result(self, film: FilmUnderWay, state: State, files: list[str], message: str) -> FilmResult:
+        seconds = time.monotonic() - film.began
+        return FilmResult(film.plan, state, film.rendered, film.cached, files, message, seconds)
+
+    def _end(self, film: FilmUnderWay, error: BaseException | None = None) -> FilmResult:
+        """Write down how a film ended and let it go; the others are not touched by it."""
+        if film.result is not None:
+            return film.result
+        state: State = "done" if film.cut else "spent" if film.exhausted else "partial"
+        message = "; ".join(f"shot {shot}: {why}" for shot, why in film.lost.items())
+        if state == "spent":
+            message = "; ".join(part for part in (f"{film.exhausted}. {left_to_do(film)}", message) if part)
+        if error is not None:
+            log.debug("cutting %s failed", film.plan.film, exc_info=error)
+            state, message = "failed", f"all clips are rendered, but the film could not be cut: {error or repr(error)}"
+        film.result = self._result(film, state, film.cut.result() if film.cut and state == "done" else [], message)
+        if state == "done" and self._ledger.holds(film.plan.film):
+            self._ledger.release_holds(film.plan.film)
+        if not film.recorded:
+            recorded = ProductionState.PARTIAL if state == "spent" else ProductionState(state)
+            self._ledger.end_production(film.production, recorded, message)
+        self._release(film)
+        self._show.film_ends(film.result)
+        return film.result
 
     def _wind_down(self) -> None:
         """Let cameras stop between two steps; keep the clips that still arrive."""
-        if self._executor is None:
+        if self._dispatch.executor is None:
             return
-        self._executor.cancel()
+        self._dispatch.executor.cancel()
         deadline = time.monotonic() + GRACE
-        while self._shooting and time.monotonic() < deadline:
-            for event in self._executor.wait(TICK):
+        while self._dispatch.jobs and time.monotonic() < deadline:
+            for event in self._dispatch.executor.wait(TICK):
                 self._handle(event)
-
-    def _interrupt(self, shooting: Shooting) -> None:
-        for number in shooting.attempts.values():
-            self._ledger.interrupt_attempt(number)
-        shooting.attempts = {}
 
     def _abandon(self) -> None:
         """Something ended the run early: leave the ledger saying so. Must not hide the first error."""
-        for shooting in self._shooting.values():
+        for shooting in self._dispatch.jobs.values():
             self._told(partial(self._interrupt, shooting))
         for film in self._films.values():
             if film.result is None and film.production and not film.recorded:
@@ -334,14 +265,16 @@ class Production:
         try:
             call()
         except StorageError as error:
-            log.warning("the ledger could not be told that the run ended early: %s", error)
+            log.warning("the ledger could not be told or asked: %s", error)
 
     def _close(self) -> None:
-        self._scissors.shutdown(wait=self._stop.asked is None, cancel_futures=True)
+        self._cutting.close(wait=self._stop.asked is None)
         try:
-            if self._executor:
-                self._executor.close()
+            if self._dispatch.executor:
+                self._dispatch.executor.close()
         finally:
+            for job in list(self._dispatch.jobs):
+                self._told(partial(self._claims.release, job))
             for film in self._films.values():
                 self._release(film)
 

@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import sys
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 from cluster.job import Failure, Worker
 from storage.rows import Take
 
-from .observer import FilmResult
+from .farm import JsonLines, OpenJd
+from .observer import FilmResult, Observers, Quiet
 from .planned import Plan
+from .report import seconds
 from .segments import Segment
 from .streams import unbreakable
+from .tally import Tally
 
-log = logging.getLogger("longtake.progress")
-
-
-class Quiet:
-    """Shows nothing."""
-
-    def film_begins(self, plan: Plan, missing: int, cached: int) -> None: ...
-    def job_waits(self, segment: Segment) -> None: ...
-    def job_begins(self, segment: Segment, worker: Worker) -> None: ...
-    def job_loads(self, segment: Segment, model: str) -> None: ...
-    def job_steps(self, segment: Segment, step: int, steps: int) -> None: ...
-    def clip_done(self, segment: Segment, index: int, take: Take) -> None: ...
-    def job_done(self, segment: Segment, busy: float) -> None: ...
-    def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None: ...
-    def film_cuts(self, plan: Plan) -> None: ...
-    def film_ends(self, result: FilmResult) -> None: ...
-    def close(self) -> None: ...
+__all__ = ["Lines", "Live", "Quiet", "display"]
 
 
 class Lines(Quiet):
@@ -66,6 +40,16 @@ class Lines(Quiet):
     def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None:
         self._say(failure_text(segment, failure, tries, held))
 
+    def job_leaves(self, segment: Segment, why: str) -> None:
+        if why:
+            self._say(f"{segment.name}: goes on elsewhere: {why}")
+
+    def node_aside(self, host: str, reason: str) -> None:
+        self._say(f"node {host} gets no more work: {reason}")
+
+    def node_back(self, host: str) -> None:
+        self._say(f"node {host} gets work again")
+
     def film_cuts(self, plan: Plan) -> None:
         self._say(f"{plan.film}: cutting {plan.frames} frames")
 
@@ -79,164 +63,135 @@ def failure_text(segment: Segment, failure: Failure, tries: int, held: bool) -> 
     return f"{segment.name}: {what}: {failure.error}: {failure.message}"
 
 
-class _Amount(ProgressColumn):
-    """`step 12/25` for a chain, `3/31 clips` for a film."""
+class _Field(ProgressColumn):
+    """What a row says in a field of that name: `step 12/25`, `3/31 clips`, `0.80 frames/s`, `12 min 05 s left`."""
+
+    def __init__(self, name: str, style: str) -> None:
+        self._name, self._style = name, style
+        super().__init__()
 
     def render(self, task: Task) -> Text:
-        return Text(str(task.fields.get("amount", "")), style="progress.download")
-
-
-class _Rate(ProgressColumn):
-    """Frames of film a second, averaged over the run."""
-
-    def render(self, task: Task) -> Text:
-        rate = task.fields.get("rate")
-        return Text(f"{rate:.2f} frames/s" if rate else "", style="progress.data.speed")
-
-
-@dataclass
-class _FilmBar:
-    task: TaskID
-    clips: int
-    done: int = 0
-    frames: float = 0.0  # frames' worth of finished steps in this run
-    began: float = field(default_factory=time.monotonic)
+        return Text(str(task.fields.get(self._name, "")), style=self._style)
 
 
 class Live(Quiet):
-    """A bar a film and a bar a chain that is being rendered, with current step, frames per second and ETA."""
+    """A bar a film and a bar a chain that is being rendered, with current step, frames per second and time left."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, tally: Tally) -> None:
+        self._tally = tally
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
-            _Amount(),
-            _Rate(),
-            TimeRemainingColumn(compact=True),
+            _Field("amount", "progress.download"),
+            _Field("rate", "progress.data.speed"),
+            _Field("left", "progress.remaining"),
             console=console,
             transient=True,
         )
-        self._films: dict[str, _FilmBar] = {}
-        self._jobs: dict[str, tuple[TaskID, int]] = {}
+        self._films: dict[str, TaskID] = {}
+        self._jobs: dict[str, TaskID] = {}
+        self._wide = 0
         self._progress.start()
 
     def film_begins(self, plan: Plan, missing: int, cached: int) -> None:
-        task = self._progress.add_task(plan.film, total=None, amount=f"{cached}/{missing + cached} clips")
-        self._films[plan.film] = _FilmBar(task, missing + cached, cached)
-
-    def job_waits(self, segment: Segment) -> None:
-        """A film's bar counts the steps of all its missing clips."""
-        bar = self._films[segment.film]
-        total = self._progress.tasks[self._progress.task_ids.index(bar.task)].total or 0
-        self._progress.update(bar.task, total=total + sum(spec.sampler.steps for spec in segment.specs))
+        self._films[plan.film] = self._add(plan.film, 100, f"{cached}/{missing + cached} clips")
+        self._film(plan.film)
 
     def job_begins(self, segment: Segment, worker: Worker) -> None:
         self._drop(segment)
-        steps = segment.specs[0].sampler.steps
-        text = f"  {segment.shot}/{segment.first}-{segment.first + len(segment.specs) - 1} on {worker.name}"
-        self._jobs[segment.name] = (self._progress.add_task(text, total=steps, amount="starting"), 0)
+        text = f"  {segment.name.removeprefix(segment.film + '/')} on {worker.name}"
+        steps = segment.specs[0].sampler.made
+        self._jobs[segment.name] = self._add(text, steps, "starting")
 
     def job_loads(self, segment: Segment, model: str) -> None:
-        self._progress.update(self._jobs[segment.name][0], amount=f"loading {model}")
+        if segment.name in self._jobs:
+            self._progress.update(self._jobs[segment.name], amount=f"loading {model}")
 
     def job_steps(self, segment: Segment, step: int, steps: int) -> None:
-        task, before = self._jobs[segment.name]
-        self._jobs[segment.name] = (task, step)
-        self._progress.update(task, completed=step, amount=f"step {step}/{steps}")
-        bar = self._films[segment.film]
-        clips = len(segment.specs)
-        bar.frames += (step - before) / steps * clips * segment.specs[0].frames
-        rate = bar.frames / max(time.monotonic() - bar.began, 1e-6)
-        self._progress.update(bar.task, advance=(step - before) * clips, rate=rate)
+        amount = f"step {step}/{steps}" if step < steps else "storing"
+        if segment.name in self._jobs:
+            self._progress.update(self._jobs[segment.name], completed=step, amount=amount)
+        self._film(segment.film)
 
     def clip_done(self, segment: Segment, index: int, take: Take) -> None:
-        bar = self._films[segment.film]
-        bar.done += 1
-        self._progress.update(bar.task, amount=f"{bar.done}/{bar.clips} clips")
+        for name in self._films:
+            self._film(name)
 
     def job_done(self, segment: Segment, busy: float) -> None:
         self._drop(segment)
 
     def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None:
-        if segment.name in self._jobs:  # what it had done is not done any more
-            _, step = self._jobs[segment.name]
-            bar, clips = self._films[segment.film], len(segment.specs)
-            bar.frames -= step / segment.specs[0].sampler.steps * clips * segment.specs[0].frames
-            self._progress.update(bar.task, advance=-step * clips)
         self._drop(segment)
-        self._progress.console.print(
-            failure_text(segment, failure, tries, held), style="red", markup=False, emoji=False
-        )
+        self._film(segment.film)
+        self._say(failure_text(segment, failure, tries, held), "red")
+
+    def job_leaves(self, segment: Segment, why: str) -> None:
+        self._drop(segment)
+        if why:
+            self._say(f"{segment.name}: goes on elsewhere: {why}", "yellow")
+
+    def node_aside(self, host: str, reason: str) -> None:
+        self._say(f"node {host} gets no more work: {reason}", "yellow")
+
+    def node_back(self, host: str) -> None:
+        self._say(f"node {host} gets work again", "green")
 
     def film_cuts(self, plan: Plan) -> None:
-        self._progress.update(self._films[plan.film].task, amount="cutting")
+        percent = self._tally.percent(plan.film)
+        self._progress.update(self._films[plan.film], completed=percent, amount="cutting", rate="", left="")
 
     def film_ends(self, result: FilmResult) -> None:
-        self._progress.remove_task(self._films[result.plan.film].task)
+        if result.plan.film in self._films:
+            self._progress.remove_task(self._films.pop(result.plan.film))
 
     def close(self) -> None:
         self._progress.stop()
 
+    def _add(self, text: str, total: int, amount: str) -> TaskID:
+        """A new row, at the end. Names are filled up to the longest so far: bars that move with every row tire."""
+        if len(text) > self._wide:
+            self._wide = len(text)
+            for task in self._progress.tasks:
+                self._progress.update(task.id, description=task.description.ljust(self._wide))
+        return self._progress.add_task(text.ljust(self._wide), total=total, amount=amount)
+
+    def _film(self, name: str) -> None:
+        film = self._tally.films[name]
+        if name not in self._films or film.state != "rendering":
+            return
+        rate, ahead = self._tally.rate(name), self._tally.ahead(name)
+        self._progress.update(
+            self._films[name],
+            completed=self._tally.percent(name),
+            amount=f"{film.done}/{film.clips} clips",
+            rate=f"{rate:.2f} frames/s" if rate else "",
+            left=f"about {seconds(ahead.p50)} left" if ahead.p50 else "",
+        )
+
+    def _say(self, text: str, style: str) -> None:
+        self._progress.console.print(text, style=style, markup=False, emoji=False)
+
     def _drop(self, segment: Segment) -> None:
         if segment.name in self._jobs:
-            self._progress.remove_task(self._jobs.pop(segment.name)[0])
+            self._progress.remove_task(self._jobs.pop(segment.name))
 
 
-class Careful(Quiet):
-    """Tells another display, until that fails: nothing that is only shown may end a render."""
+def display(kind: str, console: Console, tally: Tally | None = None) -> Quiet:
+    """`live`, `plain`, `json`, `openjd` or `none`; `auto` is live on a terminal and plain elsewhere.
 
-    def __init__(self, show: Quiet) -> None:
-        self._show = show
-
-    def film_begins(self, plan: Plan, missing: int, cached: int) -> None:
-        self._tell(lambda: self._show.film_begins(plan, missing, cached))
-
-    def job_waits(self, segment: Segment) -> None:
-        self._tell(lambda: self._show.job_waits(segment))
-
-    def job_begins(self, segment: Segment, worker: Worker) -> None:
-        self._tell(lambda: self._show.job_begins(segment, worker))
-
-    def job_loads(self, segment: Segment, model: str) -> None:
-        self._tell(lambda: self._show.job_loads(segment, model))
-
-    def job_steps(self, segment: Segment, step: int, steps: int) -> None:
-        self._tell(lambda: self._show.job_steps(segment, step, steps))
-
-    def clip_done(self, segment: Segment, index: int, take: Take) -> None:
-        self._tell(lambda: self._show.clip_done(segment, index, take))
-
-    def job_done(self, segment: Segment, busy: float) -> None:
-        self._tell(lambda: self._show.job_done(segment, busy))
-
-    def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None:
-        self._tell(lambda: self._show.job_failed(segment, failure, tries, held))
-
-    def film_cuts(self, plan: Plan) -> None:
-        self._tell(lambda: self._show.film_cuts(plan))
-
-    def film_ends(self, result: FilmResult) -> None:
-        self._tell(lambda: self._show.film_ends(result))
-
-    def close(self) -> None:
-        self._tell(self._show.close)
-
-    def _tell(self, word: Callable[[], None]) -> None:
-        try:
-            word()
-        except Exception:
-            log.warning("the display failed; going on without it", exc_info=True)
-            broken, self._show = self._show, Quiet()
-            with contextlib.suppress(Exception):
-                broken.close()
-
-
-def display(kind: str, console: Console) -> Quiet:
-    """`live`, `plain` or `none`; `auto` is live on a terminal and plain elsewhere. Never raises while films render."""
+    What is for programs goes to standard output, the rest to `console`. tally: counts what the display tells; one of
+    its own by default. Never raises while films render.
+    """
     console.file = unbreakable(console.file)  # rich itself ends the process when its pipe is closed
+    counts = tally or Tally()
+    mine = [] if tally else [counts]
     if kind == "auto":
         kind = "live" if console.is_terminal else "plain"
+    if kind == "none":
+        return Quiet()
     if kind == "live":
-        return Careful(Live(console))
-    return Careful(Lines(console)) if kind == "plain" else Quiet()
+        return Observers([*mine, Live(console, counts)])
+    if kind == "plain":
+        return Observers([Lines(console)])
+    return Observers([*mine, (JsonLines if kind == "json" else OpenJd)(unbreakable(sys.stdout), counts)])

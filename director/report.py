@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from textwrap import shorten
 from typing import Any
@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .bills import NAMES, Bill
 from .doctor import Finding
 from .observer import FilmResult
-from .planned import PlannedShot
+from .planned import Plan, PlannedShot
 from .streams import screen
 from .survey import Survey, SurveyedClip
 
@@ -35,7 +36,7 @@ def _film(survey: Survey) -> dict[str, Any]:
     return {
         "plan": survey.plan.to_dict(),
         "clips": [
-            {"slate": str(c.clip.slate), "take": c.clip.slate.take, "key": c.clip.key} | s
+            {"slate": str(c.clip.slate), "take": c.clip.slate.take, "key": c.clip.key, "nfe": dict(c.clip.bill)} | s
             for c, s in zip(survey.clips, states, strict=True)
         ],
         "render": len(survey.wanted),
@@ -96,7 +97,7 @@ def _row(shot: PlannedShot, clips: list[SurveyedClip], survey: Survey) -> list[s
         str(len(clips)),
         str(shot.frames),
         f"{float(shot.frames / survey.plan.fps):.2f}",
-        str(sum(c.clip.nfe for c in missing)),
+        str(sum(survey.cost(c.clip) for c in missing)),
         str(sum(c.state == "cached" for c in clips)),
         str(len(missing)),
     ]
@@ -122,6 +123,8 @@ def _notes(console: Console, survey: Survey) -> None:
         for text in (shot.snapped, _beats(shot)):
             if text:
                 console.print(f"{shot.id}: {text}", soft_wrap=True)
+    for text in _bills(plan):
+        console.print(text, soft_wrap=True)
     for warning in plan.warnings:
         console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     if survey.left:
@@ -133,6 +136,18 @@ def _notes(console: Console, survey: Survey) -> None:
     time = "unknown" if survey.seconds is None else seconds(survey.seconds)
     disk = "unknown" if survey.bytes is None else size(survey.bytes)
     console.print(f"{count} clips to render: {survey.nfe} NFE, estimated time {time}, disk {disk}")
+
+
+def _bills(plan: Plan) -> Iterator[str]:
+    """What a clip costs, method by method, where it is not guidance alone: a line for shots of equal bills."""
+    shots: dict[Bill, list[str]] = {}
+    for shot in plan.shots:
+        for costs in dict.fromkeys(clip.bill for clip in shot.clips if len(clip.bill) > 1):
+            shots.setdefault(costs, []).append(shot.id)
+    for costs, ids in shots.items():
+        which = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+        parts = ", ".join(f"{count} {NAMES.get(name, name)}" for name, count in costs)
+        yield f"{which}: {sum(count for _, count in costs)} NFE a clip: {parts}"
 
 
 def _beats(shot: PlannedShot) -> str:

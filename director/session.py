@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,11 @@ from storage.remote import open_files
 from storage.rows import Holder
 
 from .choices import arranged
+from .deadline import check_deadline
 from .errors import UsageError
 from .places import Places
 from .planned import Plan
+from .redaction import check as check_redaction
 from .selectors import Selection
 from .survey import Survey, survey
 
@@ -34,9 +36,9 @@ if TYPE_CHECKING:
     from .stop import Stop
 
 PLACES_TO_RUN = ("local", "ray")
-DISPLAYS = ("auto", "live", "plain", "none")
+DISPLAYS = ("auto", "live", "plain", "json", "openjd", "none")
 DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-EXITS = {"partial": 3, "failed": 1}
+EXITS = {"failed": 1, "spent": 5, "partial": 3, "done": 0}
 
 
 @dataclass(frozen=True)
@@ -51,21 +53,45 @@ class Rendering:
     retry_held: bool = False
     progress: str = "auto"
     checkpoint_every: float = 30.0
+    hooks: tuple[str, ...] = ()
+    redact: tuple[str, ...] = ()
+    webhooks: bool = True
+    metrics: int | None = None
+    gpus: float | None = None
+    priority: int | None = None
+    deadline: str | None = None
+    gpu_hours: float | None = None
 
     def check(self) -> None:
         """Raises UsageError for a place, display or device that does not exist."""
         for name, value, known in (("--on", self.on, PLACES_TO_RUN), ("--progress", self.progress, DISPLAYS)):
             if value not in known:
                 raise UsageError(f"{name} {value!r} is not known; choose one of: {', '.join(known)}")
+        check_deadline(self.deadline)
+        check_redaction(self.redact)
         if not DEVICES.fullmatch(self.device):
             raise UsageError(f"--device {self.device!r} is not known; choose auto, cpu, mps, cuda, or cuda:1 ...")
 
     @staticmethod
     def exit_code(results: Sequence[FilmResult]) -> int:
-        """1 when a film failed, else 3 when one lacks shots, else 0."""
-        return min((EXITS[result.state] for result in results if result.state != "done"), default=0)
+        """1 when a film failed, else 5 when the hours of one are spent, else 3 when one lacks shots, else 0."""
+        states = {result.state for result in results}
+        return next((code for state, code in EXITS.items() if state in states), 0)
 
-    def executor(self, files: str) -> Executor:
+    def terms(self, plan: Plan) -> Plan:
+        """The plan with what the command line says of its production."""
+        terms = plan.terms
+        return replace(
+            plan,
+            terms=replace(
+                terms,
+                priority=terms.priority if self.priority is None else self.priority,
+                deadline=self.deadline or terms.deadline,
+                gpu_hours=self.gpu_hours or terms.gpu_hours,
+            ),
+        )
+
+    def executor(self, files: str, ledger: Ledger) -> Executor:
         """Start the cameras. Imports ray only when it is asked for."""
         if self.on == "local":
             from cluster.executor import InProcess
@@ -73,7 +99,15 @@ class Rendering:
             return InProcess(files, self.device, self.threads, self.checkpoint_every)
         from cluster.ray_executor import OnRay
 
-        return OnRay(files, os.environ.get("RAY_ADDRESS"), self.cameras, self.checkpoint_every)
+        return OnRay(
+            files,
+            os.environ.get("RAY_ADDRESS"),
+            self.cameras,
+            self.checkpoint_every,
+            gpus=self.gpus,
+            device=self.device,
+            aside=ledger.aside,
+        )
 
 
 class Session:
@@ -127,37 +161,48 @@ class Session:
         show: what watches; by default the display that `how` names. selection: of what is missing, the clips to render.
         accept_stale: clips for which an earlier take will do, this once.
         """
+        from .audience import audience
+        from .failing import rerun
         from .finish import Finish, check_apart
+        from .hooks import targets
+        from .pictures import keep_pictures
         from .production import Production
-        from .progress import display
         from .streams import screen
 
-        assert self.ledger is not None
+        ledger = self.ledger
+        assert ledger is not None
         assert self.files is not None
-        plans = self.plans(storyboards)
+        plans = [how.terms(plan) for plan in self.plans(storyboards)]
         check_apart(plans)
         selection = selection.bound(plans)
         accept_stale = accept_stale.bound(plans) if accept_stale else None
         for each in plans:
             self.survey(each, selection, accept_stale)  # raises what is wrong with it, before a film is claimed
-        finish = Finish(self.ledger, self.files, self.places)
+        finish = Finish(ledger, self.files, self.places, how.redact)
         for each in plans:
             finish.check(each)
             for warning in each.warnings:
                 sys.stderr.write(f"warning: {warning}\n")
-        show = show or display(how.progress, screen(stderr=True))
+        keep_pictures(ledger, self.files, plans)
+        if show is None:
+            hooks = targets(how.hooks)
+            show = audience(how.progress, screen(stderr=True), ledger, hooks, how.webhooks, how.on, how.metrics)
         try:
             production = Production(
-                self.ledger,
-                executor=lambda: how.executor(self.places.store),
+                ledger,
+                executor=lambda: how.executor(self.places.store, ledger),
                 cut=finish,
                 show=show,
                 stop=stop,
                 lockstep=how.lockstep,
+                rerun=partial(rerun, self.places),
             )
             return production.run(
                 plans, partial(self.survey, selection=selection, accept_stale=accept_stale), how.retry_held
             )
+        except BaseException as error:
+            show.run_stops(str(error) if isinstance(error, Exception) else "told to stop")
+            raise
         finally:
             show.close()
 

@@ -16,8 +16,9 @@ from shots.models import ModelCard, describe
 from shots.sense import nonsense, warnings
 from shots.spec import ImageRef, ModelRef, Recipe, Sampler, VidRD, Windows
 
-from .board import Defaults, Film, Shot
+from .board import Defaults, DraftChoice, Film, Shot
 from .findings import Findings
+from .loading import loading_of
 from .methods import Model
 from .presets import Preset
 from .problems import Path
@@ -132,6 +133,8 @@ class Settler:
         if choice is None:
             return None
         place: Path = (*at, "draft") if shot.draft else ("defaults", "draft")
+        if choice.stop_after is not None:
+            return self.beginning(place, choice, settled)
         size, steps = choice.size or settled.size, choice.steps or settled.sampler.steps
         for name, check in (
             ("size", partial(settled.card.check_size, *size)),
@@ -143,6 +146,20 @@ class Settler:
                 self.findings.add((*place, name), str(error))
         made = replace(settled, size=size, sampler=replace(settled.sampler, steps=steps))
         return made if made != settled else None
+
+    def beginning(self, place: Path, choice: DraftChoice, settled: SettledShot) -> SettledShot | None:
+        """The shot as a draft of its own first steps, which the picked take goes on from."""
+        steps, stop = settled.sampler.steps, choice.stop_after
+        for name in ("steps", "size"):
+            if getattr(choice, name) is not None:
+                what = "a draft that the take goes on from has the steps and the size of the full take"
+                self.findings.add((*place, name), what, allowed="stop_after alone, or steps and size without it")
+        if stop is None or stop >= steps:
+            self.findings.add(
+                (*place, "stop_after"), f"the shot has {steps} steps in all", stop, allowed=f"1 to {steps - 1}"
+            )
+            return None
+        return replace(settled, sampler=replace(settled.sampler, stop_after=stop))
 
     def sensible(self, at: Path, shot: Shot, recipe: Recipe, card: ModelCard, clip_frames: int) -> None:
         """Report what the model cannot do of its recipe, where it was asked for."""
@@ -187,9 +204,10 @@ class Settler:
         """The model's description; a missing model is reported once, where it is named first."""
         if model not in self.cards:
             try:
-                self.cards[model] = describe(model.id, self.base, model.revision, model.dtype or "float32")
+                asked = loading_of(model)
+                self.cards[model] = describe(model.id, self.base, model.revision, model.dtype or "float32", asked)
             except ModelError as error:
-                self.findings.add(at, str(error))
+                self.findings.add((*at, *error.at), str(error))
                 self.cards[model] = None
         return self.cards[model]
 

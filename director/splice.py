@@ -121,10 +121,15 @@ def decoded_checks(path: Path, spec: PrintSpec, first: int = 0, frames: int | No
             raise VideoUnreadable(f"{path} is damaged: {error}") from None
 
 
-def publish(part: Path, path: Path) -> None:
-    """Give the finished file `part` its name, so that a crash leaves the old film or the new one, whole."""
+def flush(part: Path) -> None:
+    """Have a file's bytes on the disk."""
     with part.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def publish(part: Path, path: Path) -> None:
+    """Give the finished file `part` its name, so that a crash leaves the old film or the new one, whole."""
+    flush(part)
     os.replace(part, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -28,12 +28,13 @@ def status_of(session: Session, names: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: a name that is no recorded film.
     """
-    document: dict[str, Any] = {"schema": "longtake.status.v1", "ledger": None, "films": []}
+    document: dict[str, Any] = {"schema": "longtake.status.v1", "ledger": None, "films": [], "aside": {}}
     if session.ledger is None:
         if names:
             raise UsageError(f"nothing has been rendered here yet ({session.places.ledger_shown}), so no {names[0]!r}")
         return document
     document["ledger"] = session.ledger.url_shown
+    document["aside"] = session.ledger.aside()
     document["films"] = [_film(session, session.ledger, film) for film in _wanted(session, session.ledger, names)]
     return document
 
@@ -82,7 +83,11 @@ def _film(session: Session, ledger: Ledger, film: Film) -> dict[str, Any]:
         "running_on": f"{holder.host} (process {holder.pid})" if running and holder else None,
         "pins": [{"shot": p.shot, "clip": p.clip, "key": p.key, "note": p.note} for p in ledger.pins(film.film)],
         "accepted": [f"{s.shot}/{s.clip}: {s.why}" for s in slates if s.why.startswith(ACCEPTED)],
-        "shots": [_shot(name, rows, takes, failures, holds.get(name)) for name, rows in shots.items()],
+        "shots": [
+            _shot(name, rows, takes, failures, holds.get(name))
+            | _alone(film, name, rows, holds.get(name), session.places)
+            for name, rows in shots.items()
+        ],
         "next": _next(film, state, bool(holds), whole, session.places, files[0].parent if files else None),
     }
 
@@ -104,12 +109,36 @@ def _shot(
             "attempts": len(failures[row.key]),
             "error": failures[row.key][-1].error_type,
             "message": failures[row.key][-1].message,
+            "where": f"{failures[row.key][-1].worker} on {failures[row.key][-1].host}",
+            "trace": failures[row.key][-1].trace,
+            "log_tail": failures[row.key][-1].log_tail,
         }
         for row in rows
         if row.key in failures
     ]
     done = sum(row.key in takes for row in rows)
-    return {"shot": name, "clips": len(rows), "done": done, "failed": failed, "held": hold.reason if hold else None}
+    return {
+        "shot": name,
+        "clips": len(rows),
+        "done": done,
+        "failed": failed,
+        "held": cause(hold.reason) if hold else None,
+    }
+
+
+def cause(reason: str) -> str:
+    """Why a chain is held, without the command that was right where it happened; here another one may be."""
+    return reason.partition("; to see it fail: ")[0]
+
+
+def _alone(film: Film, shot: str, rows: list[SlateRow], hold: Hold | None, where: Places) -> dict[str, str | None]:
+    """The command that renders the clip which a hold names, in this process and alone, to see it fail."""
+    if hold is None:
+        return {"reproduce": None}
+    clip = next(row.clip for row in rows if row.key == hold.chain_key)
+    chosen = f"--retry-held --shot {shlex.quote(f'{shot}/{clip}')}"
+    command = f"longtake -v render {chosen} {shlex.quote(film.last.storyboard_path)}{where.options()}"
+    return {"reproduce": where.reminder + command}
 
 
 def _next(film: Film, state: str, held: bool, whole: bool, where: Places, films: Path | None) -> str:
@@ -129,6 +158,8 @@ def show_status(document: dict[str, Any]) -> None:
     console = screen()
     if not document["films"]:
         console.print("nothing has been rendered here yet: longtake new film.yaml, then longtake render film.yaml")
+    for host, reason in document.get("aside", {}).items():
+        console.print(f"node {host} is set aside and gets no work: {reason}", style="yellow", soft_wrap=True)
     for film in document["films"]:
         _show_film(console, film)
 
@@ -145,10 +176,14 @@ def _show_film(console: Console, film: dict[str, Any]) -> None:
         if film["state"] != "done" or shot["done"] < shot["clips"] or shot["held"]:
             console.print(f"  {shot['shot']}: {shot['done']}/{shot['clips']} clips")
         for clip in shot["failed"]:
-            text = f"    clip {clip['clip']} failed {clip['attempts']} times: {clip['error']}: {clip['message']}"
-            console.print(text, style="red")
+            times = "once" if clip["attempts"] == 1 else f"{clip['attempts']} times"
+            text = (
+                f"    clip {clip['clip']} failed {times}, last on {clip['where']}: {clip['error']}: {clip['message']}"
+            )
+            console.print(text, style="red", soft_wrap=True)
         if shot["held"]:
-            console.print(f"    held: {shot['held']}", style="red")
+            console.print(f"    held: {shot['held']}", style="red", soft_wrap=True)
+            console.print(f"    to see it fail here: {shot['reproduce']}", soft_wrap=True)
     for pin in film["pins"]:
         note = f" ({pin['note']})" if pin["note"] else ""
         console.print(f"  {pin['shot']}/{pin['clip']} is pinned to clip {pin['key'][:16]}{note}", soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
@@ -16,11 +16,13 @@ from storage.rows import Sample, SlateRow, Take
 
 from .changes import changes
 from .cutoff import hinges
+from .drafts import spent as drafts_of
 from .planned import Plan, PlannedClip
 from .selectors import Selection
 
-DEVICES = ("cuda", "cuda:0", "mps", "cpu")
-"""Where the time of a clip is looked up, when no device is named: the best that this machine has measured."""
+DEVICES = ("cuda", "cuda:0", "mps", "cpu", "auto")
+"""Where the time of a clip is looked up, when no device is named: the best that this machine has measured; last what
+an earlier longtake wrote down before it knew the device."""
 
 
 PLANNED = "planned before, not rendered yet"
@@ -47,7 +49,8 @@ class Survey:
     take that the ledger still holds; drop those before rendering. seconds, bytes: estimates for what is missing,
     from measurements on this machine, None when there are none. as_before: the last production of the film had the
     same clips in the same places. left: keys of missing clips that the selection does not ask for.
-    hinges: keys of missing clips after which the rest may turn out to be there, see `cutoff`.
+    hinges: keys of missing clips after which the rest may turn out to be there, see `cutoff`. spent: evaluations that a
+    missing clip's draft has made already, where it goes on from that.
     """
 
     plan: Plan
@@ -59,6 +62,7 @@ class Survey:
     as_before: bool = False
     left: frozenset[str] = frozenset()
     hinges: frozenset[str] = frozenset()
+    spent: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[PlannedClip, ...]:
@@ -73,7 +77,11 @@ class Survey:
     @property
     def nfe(self) -> int:
         """Network evaluations of what is to be rendered."""
-        return sum(clip.nfe for clip in self.wanted)
+        return sum(self.cost(clip) for clip in self.wanted)
+
+    def cost(self, clip: PlannedClip) -> int:
+        """Network evaluations of a clip that is to be rendered."""
+        return clip.nfe - self.spent.get(clip.key, 0)
 
     def slate_rows(self) -> list[SlateRow]:
         """The clips as the ledger records them at the start of a production: other takes first, then the film's own."""
@@ -110,15 +118,22 @@ def survey(
     damaged = {key: what for key, take in takes.items() if (what := _lost(take, present))}
     usable = {key: take for key, take in takes.items() if key not in damaged}
     missing = [key for key in keys if key not in usable]
-    reasons = _Reasons(plan, ledger, usable, damaged, missing)
+    drafts = drafts_of(plan, ledger, missing) if ledger else {}
+    states = files.present([draft.latents for draft in drafts.values()]) if files and drafts else set()
+    spent = {key: draft.nfe for key, draft in drafts.items() if draft.latents in states}
+    reasons = _Reasons(plan, ledger, usable, damaged, missing, spent)
     clips = tuple(reasons.clip(clip) for clip in plan.everything)
     left = _left(plan, clips, selection)
-    wanted = {c.clip.key: c.clip for c in clips if c.state == "render" and c.clip.key not in left}
+    wanted = {
+        c.clip.key: replace(c.clip, nfe=c.clip.nfe - spent.get(c.clip.key, 0))
+        for c in clips
+        if c.state == "render" and c.clip.key not in left
+    }
     seconds, size = _estimate(wanted.values(), ledger, device)
     here = {(clip.slate.shot, clip.slate.clip, clip.slate.take): clip.key for clip in plan.everything}
     as_before = here == {place: slate.key for place, slate in reasons.before.items()}
     turns = hinges(plan, missing, ledger) if ledger and missing else frozenset()
-    return Survey(plan, clips, usable, damaged, seconds, size, as_before, left, turns)
+    return Survey(plan, clips, usable, damaged, seconds, size, as_before, left, turns, spent)
 
 
 def _takes(plan: Plan, keys: list[str], ledger: Ledger) -> dict[str, Take]:
@@ -171,8 +186,9 @@ class _Reasons:
         usable: Mapping[str, Take],
         damaged: Mapping[str, str],
         missing: list[str],
+        begun: Container[str],
     ) -> None:
-        self.usable, self.damaged = usable, damaged
+        self.usable, self.damaged, self.begun = usable, damaged, begun
         self.before = _before(ledger, plan.film)
         self.places = {slate.key: place for place, slate in self.before.items()}
         self.known_shots = {shot for shot, _, _ in self.before}
@@ -191,6 +207,7 @@ class _Reasons:
         if twin is not clip:
             return SurveyedClip(clip, "render", (f"the same clip as {twin.slate}: rendered once",), "twin")
         cause, why = self.render(clip, own)
+        why += ["goes on from where its draft has stopped"] * (clip.key in self.begun)
         return SurveyedClip(clip, "render", tuple(why), cause)
 
     def own_changes(self, clip: PlannedClip) -> list[str]:

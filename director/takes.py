@@ -59,7 +59,8 @@ def sheet(session: Session, words: Sequence[str], out: Path | None) -> Path:
 
 
 def pick(session: Session, place: str, number: int, note: str = "") -> Document:
-    """Show take `number` of a shot in the film; as a draft it is rendered in full from now on. Raises UsageError."""
+    """Show take `number` of a shot in the film; as a draft it is rendered in full from now on: from where the draft has
+    stopped, if it made the first steps of the full take, else anew. Raises UsageError."""
     return _judge(session, place, number, Verdict.PICKED, note)
 
 
@@ -84,7 +85,7 @@ def show_takes(document: Document) -> None:
     for shot in document["shots"]:
         console.print(shot["shot"], style="bold")
         for one in shot["takes"]:
-            quality = f"draft, {one['steps']} steps" if one["draft"] else f"{one['steps']} steps"
+            quality = _quality(one)
             marks = "".join(f", {mark}" for mark in one["marks"])
             ids = ", ".join(str(clip["take"]) for clip in one["clips"] if clip["take"])
             text = (
@@ -94,6 +95,12 @@ def show_takes(document: Document) -> None:
         for old in shot["earlier"]:
             text = f"  earlier: number {old['take']}, clip {old['clip']}, {old['time']}: {'; '.join(old['changes'])}"
             console.print(text, style="dim", soft_wrap=True)
+
+
+def _quality(take: Document) -> str:
+    if take["stop_after"] is not None:
+        return f"draft, {take['stop_after']} of {take['steps']} steps"
+    return f"draft, {take['steps']} steps" if take["draft"] else f"{take['steps']} steps"
 
 
 def _judge(session: Session, place: str, number: int, verdict: Verdict, note: str) -> Document:
@@ -156,6 +163,7 @@ def _variant(one: Variant, made: Mapping[str, Take]) -> Document:
         "seed": one.seed,
         "draft": one.draft,
         "steps": spec.sampler.steps,
+        "stop_after": spec.sampler.stop_after,
         "size": [spec.width, spec.height],
         "marks": [mark for mark, holds in marks if holds],
         "done": sum(clip["take"] is not None for clip in clips),
@@ -167,13 +175,15 @@ def _earlier(ledger: Ledger, plan: Plan, shot: PlannedShot, variants: list[Varia
     """Takes that stood in this shot's places and are none of its takes now, the newest first."""
     now = {clip.key for one in variants for clip in one.clips}
     planned = {clip.slate.clip: clip.spec for clip in shot.clips}
+    reseeded = {(clip.slate.clip, one.seed): clip.spec for one in variants for clip in one.clips}
     found = []
     for number, placed in ledger.takes_at(plan.film, shot.id).items():
         for one in placed:
             if one.take.key in now:
                 continue
-            spec = planned.get(number)
-            lines = changes(json.loads(one.spec_json), spec.to_dict()) if spec else ["the shot is shorter now"]
+            old = json.loads(one.spec_json)
+            spec = reseeded.get((number, old["seed"])) or planned.get(number)
+            lines = changes(old, spec.to_dict()) if spec else ["the shot is shorter now"]
             found.append(
                 {"take": one.take.id, "clip": number, "key": one.take.key, "time": clock(one.take.accepted_at)}
                 | {"changes": lines or ["another clip before it"]}

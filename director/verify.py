@@ -153,14 +153,14 @@ def _ledger_problem(session: Session, text: str) -> Problem:
 
 def _sidecars(session: Session, ledger: Ledger) -> list[Problem]:
     """Write the sidecars of whole films again that are gone or cannot be read."""
-    from .finish import write_sidecar
+    from .finish import shown_lineage, write_sidecar
 
     mended = []
     for film in ledger.films():
         for version in ledger.film_versions(film.film):
             path = session.places.found(version.path)
             if path.is_file() and not _readable(sidecar_of(path)) and file_digest(path) == version.file_digest:
-                write_sidecar(path, json.loads(version.lineage_json), version.file_digest)
+                write_sidecar(path, shown_lineage(version), version.file_digest)
                 told = {"what": f"film {version.film}", "path": str(sidecar_of(path)), "state": "mended"}
                 mended.append(told | {"next": "sidecar written again"})
     return mended

@@ -50,9 +50,12 @@ def skips(recipe: Recipe, step: int, steps: int) -> bool:
     return stg is not None and stg.scale != 0.0 and within(step, steps, stg.start, stg.stop)
 
 
-def passes(recipe: Recipe, steps: int, distilled: bool = False) -> int:
-    """Network evaluations that guidance costs one clip: its branches at every step. Methods' own come on top."""
-    return sum(len(branches(recipe, step, steps, distilled)) for step in range(steps))
+def passes(recipe: Recipe, steps: int, distilled: bool = False, made: int | None = None) -> int:
+    """Network evaluations that guidance costs one clip: its branches at every step. Methods' own come on top.
+
+    made: so many of the steps are made, from the first; None: all.
+    """
+    return sum(len(branches(recipe, step, steps, distilled)) for step in range(steps if made is None else made))
 
 
 def breaks(recipe: Recipe, steps: int, guided: int = 0, distilled: bool = False) -> frozenset[int]:

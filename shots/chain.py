@@ -34,7 +34,8 @@ from .errors import SpecError
 from .joins import check_chain_settings, check_prior
 from .levels import Level
 from .priors import blend
-from .spec import Anchor, ClipSpec, VidRD, Windows, canonical
+from .relay import NOISE, LiveTail, Share
+from .spec import Anchor, ClipSpec, Sampler, VidRD, Windows, canonical
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,14 @@ class Tail:
             )
 
 
+def heard(tail: LiveTail, spec: ClipSpec) -> Tail:
+    """The tail that `spec` followed while it was being made, whole: the very one that its clip leaves in the store."""
+    chain, (c, _, h, w) = spec.recipe.chain, tail.noise.shape
+    assert isinstance(chain, VidRD)
+    states = [tail.states[i] for i in range(left_states(chain, spec.sampler))]
+    return Tail(tail.key, tail.noise, torch.stack(states) if states else torch.empty(0, c, chain.overlap, h, w))
+
+
 def _key_of(data: bytes, kind: str, version: int) -> str:
     """The key in a stored tail's metadata, read from the safetensors header alone."""
     try:
@@ -120,7 +129,7 @@ def chained_noise(chain: VidRD, before: torch.Tensor, fresh: torch.Tensor) -> to
     return torch.cat([base[:, :m], blend(base[:, m:], fresh[:, m:], chain.alpha)], dim=1)
 
 
-def first_noise(specs: Sequence[ClipSpec], fresh: Sequence[torch.Tensor], tail: Tail | None) -> torch.Tensor:
+def first_noise(specs: Sequence[ClipSpec], fresh: Sequence[torch.Tensor], tail: Tail | LiveTail | None) -> torch.Tensor:
     """Noise [K, C, N, h, w] that the clips of one chain start from, each from the one before it."""
     before = tail.noise if tail else None
     started: list[torch.Tensor] = []
@@ -137,6 +146,12 @@ def copied_states(chain: VidRD, steps: int) -> int:
     return chain.copies(0, steps) + bool(_held_to_the_end(chain, steps))
 
 
+def left_states(chain: VidRD, sampler: Sampler) -> int:
+    """States that a clip leaves: of a draft, which ends early, no more than it has had."""
+    whole = copied_states(chain, sampler.steps)
+    return whole if sampler.stop_after is None else min(whole, sampler.stop_after)
+
+
 def _held_to_the_end(chain: VidRD, steps: int) -> list[int]:
     """Frames copied in x_T, too: by the paper's count, those that its formula holds in all T steps."""
     published = replace(chain, counts="code")
@@ -146,18 +161,28 @@ def _held_to_the_end(chain: VidRD, steps: int) -> list[int]:
 class Copies:
     """DSG as an edit of the group's state [K, C, N, h, w] at the start of a step; keeps what the tails need.
 
-    `last` is the edit for after the steps. Between steps `state` gives all that a resumed run `restore`s.
+    `last` is the edit for after the steps. Between steps `state` gives all that a resumed run `restore`s. `share` is
+    told what the last clip leaves, as it comes: whoever makes the clips after these may run at the same time.
     """
 
-    def __init__(self, chain: VidRD, frames: int, clips: int, steps: int, tail: Tail | None) -> None:
+    def __init__(
+        self,
+        chain: VidRD,
+        frames: int,
+        clips: int,
+        steps: int,
+        tail: Tail | LiveTail | None,
+        share: Share | None = None,
+    ) -> None:
         """frames: N, latent frames of a clip. clips: K of the group. tail: of the clip before the first, if any."""
         self.steps = steps
         self.counts = [chain.copies(j, steps) for j in range(chain.overlap)]
         self.most = max(self.counts, default=0)
         self.final = _held_to_the_end(chain, steps)
         self.sources = sources(chain, frames)
-        self.kept = slice(frames - chain.overlap, frames)
+        self.tail_frames = slice(frames - chain.overlap, frames)
         self.tail = tail
+        self.share = share
         self.states: list[list[torch.Tensor]] = [[] for _ in range(clips)]
 
     def __call__(self, x: torch.Tensor, level: Level) -> torch.Tensor:
@@ -175,14 +200,28 @@ class Copies:
         x = x if len(x) == 1 and before is None else x.clone()
         for k, clip in enumerate(x):
             if before is not None:
-                clip[:, held] = before[:, [self.sources[j] - self.kept.start for j in held]]
-            before = clip[:, self.kept]
+                clip[:, held] = before[:, [self.sources[j] - self.tail_frames.start for j in held]]
+            before = clip[:, self.tail_frames]
             self.states[k].append(before.clone())
+        if self.share:
+            self.share(state, self.states[-1][-1].cpu())
         return x
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """What has been kept so far, as named tensors: `copies` [K, S, C, M, h, w], nothing before the first step."""
-        return {"copies": torch.stack([torch.stack(kept) for kept in self.states])} if self.states[0] else {}
+    def share_all(self, noise: torch.Tensor) -> None:
+        """Tell everything so far; `noise` [K, C, N, h, w] is what the clips started from."""
+        if self.share:
+            for state, frames in enumerate([noise[-1], *self.states[-1]], NOISE):
+                self.share(state, frames.cpu())
+
+    @property
+    def kept(self) -> int:
+        """States kept so far."""
+        return len(self.states[0])
+
+    def state(self, most: int | None = None) -> dict[str, torch.Tensor]:
+        """What has been kept so far (the first `most`), as named tensors: `copies` [K, S, C, M, h, w], or nothing."""
+        kept = [states[:most] for states in self.states]
+        return {"copies": torch.stack([torch.stack(states) for states in kept])} if kept[0] else {}
 
     def restore(self, named: Mapping[str, torch.Tensor]) -> None:
         """Go on from what `state` gave; other names are left alone.
@@ -202,13 +241,15 @@ class Copies:
         found = []
         for spec, z, states in zip(specs, noise, self.states, strict=True):
             c, _, h, w = z.shape
-            none = torch.empty(0, c, self.kept.stop - self.kept.start, h, w)
+            none = torch.empty(0, c, self.tail_frames.stop - self.tail_frames.start, h, w)
             found.append(Tail(spec.key, z.to("cpu", copy=True), torch.stack(states).cpu() if states else none))
         return found
 
 
-def check_chain(specs: Sequence[ClipSpec], tail: Tail | None) -> None:
+def check_chain(specs: Sequence[ClipSpec], tail: Tail | LiveTail | None, left: bool = False) -> None:
     """Do these clips follow each other, and does the first follow `tail`?
+
+    left: the windows to the left of these are denoised elsewhere at the same time.
 
     Raises:
         SpecError: no clips, clips of several chains, settings that make no sense, a tail that is missing, foreign or
@@ -221,7 +262,7 @@ def check_chain(specs: Sequence[ClipSpec], tail: Tail | None) -> None:
     check_prior(first.recipe.prior, chain)
     for before, spec in pairwise(specs):
         _check_follows(before, spec)
-    if isinstance(chain, Windows) and first.index:
+    if isinstance(chain, Windows) and bool(first.index) != left:
         raise SpecError(
             f"clip {first.index} is the first given of clips that are denoised together; give all of them, from clip 0"
         )
@@ -260,11 +301,13 @@ def _check_follows(before: ClipSpec, spec: ClipSpec) -> None:
         )
 
 
-def _check_tail(first: ClipSpec, chain: VidRD, tail: Tail) -> None:
+def _check_tail(first: ClipSpec, chain: VidRD, tail: Tail | LiveTail) -> None:
     if tail.key != first.previous:
         raise SpecError(f"clip {first.index} continues {first.previous}, but the tail is that of {tail.key}")
+    if isinstance(tail, LiveTail):  # what it holds is seen when it comes
+        return
     frames, (steps, _, overlap, *_) = tail.noise.shape[1], tail.states.shape
-    needed = copied_states(chain, first.sampler.steps)
+    needed = left_states(chain, first.sampler)
     if (frames, overlap, steps) != (first.latent_frames, chain.overlap, needed):
         raise SpecError(
             f"clip {first.index} shares {chain.overlap} of {first.latent_frames} frames over {needed} steps, but the"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -21,7 +21,8 @@ class Checkpoint:
 
     keys: of the clips that are denoised together, in order. tensors: the sampler's state (`sampling.State`), the
     chain's copies so far (`chain.Copies`), and `nfe`, the evaluations that each clip has cost. made_by: whoever wrote
-    it, such as a code version; one made by another is not used.
+    it, such as a code version; one made by another is not used. That of a finished draft also holds `estimate`, the
+    clean clips that it shows.
     """
 
     keys: tuple[str, ...]
@@ -47,6 +48,23 @@ class Checkpoint:
             return None
         each = {name: t if name == "i" or not len(t) else t[rows] for name, t in self.tensors.items()}
         return replace(self, keys=keys, tensors=each)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Checkpoint], keys: tuple[str, ...]) -> Self:
+        """The checkpoint of the clips `keys` from one of each, such as those in which their drafts were left.
+
+        Raises:
+            SpecError: they do not stand at the same step, or were made by different code.
+        """
+        first = parts[0]
+        alike = {(part.step, part.made_by, tuple(sorted(part.tensors))) for part in parts}
+        if len(alike) > 1 or len(keys) != sum(len(part.keys) for part in parts):
+            steps = ", ".join(str(part.step) for part in parts)
+            raise SpecError(f"clips at the steps {steps}, made by different code perhaps, cannot go on together")
+        names = [name for name in first.tensors if name != "estimate"]
+        each = {name: [part.tensors[name] for part in parts] for name in names}
+        tensors = {n: t[0] if n == "i" or not len(t[0]) else torch.cat(t) for n, t in each.items()}
+        return cls(keys, tensors, first.made_by)
 
     def to_bytes(self, made_by: str) -> bytes:
         """safetensors; the header holds keys, maker and the tensors' shapes."""

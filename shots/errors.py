@@ -6,13 +6,19 @@
     |   +-- ModelNotFound      no such model here
     |   +-- ModelIncomplete    files are missing, or not what they should be
     |   +-- ModelRefuses       the model cannot do what is asked (size, frames, method)
+    +-- NotEnoughMemory    the device's memory does not do, whatever was tried
     +-- BadFootage         the network returned something that is not a picture (NaN, wrong shape)
     +-- VideoUnreadable    a video file that is missing, damaged, or not what it should be
     +-- PrintRefused       a size, rate or codec that no print can have
     +-- Interrupted        asked to stop between two steps
+    +-- NeighbourLost      the group that makes the clips before has ended without saying all
 
 Every message says what, the given value, what is allowed and what to do next.
 """
+
+from __future__ import annotations
+
+from typing import Self
 
 
 class ShotsError(Exception):
@@ -24,7 +30,14 @@ class SpecError(ShotsError):
 
 
 class ModelError(ShotsError):
-    """Something about a model."""
+    """Something about a model. at: which of its settings, as a storyboard names it; none: the model itself."""
+
+    at: tuple[str | int, ...] = ()
+
+    def concerning(self, *at: str | int) -> Self:
+        """The same error, of this setting."""
+        self.at = at
+        return self
 
 
 class ModelNotFound(ModelError):
@@ -37,6 +50,10 @@ class ModelIncomplete(ModelError):
 
 class ModelRefuses(ModelError):
     """The model cannot make what is asked of it."""
+
+
+class NotEnoughMemory(ShotsError):
+    """The device's memory is not enough, on the last rung of the ladder (`shots.memory`), too."""
 
 
 class BadFootage(ShotsError):
@@ -53,3 +70,7 @@ class PrintRefused(ShotsError):
 
 class Interrupted(ShotsError):
     """Asked to stop; raised between two steps."""
+
+
+class NeighbourLost(ShotsError):
+    """The group that makes the clips before, at the same time, has ended without handing over all that was needed."""

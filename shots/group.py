@@ -15,6 +15,7 @@ from .branches import Branch
 from .denoiser import Prediction, reading_of
 from .errors import BadFootage, ModelRefuses
 from .levels import Level
+from .memory import ONE_BY_ONE
 from .model import Model
 from .spec import Cfg, ClipSpec, Stg
 
@@ -44,7 +45,7 @@ class Group:
         self.seconds = 0.0
         self.skipped: Any = None
         # On one pool thread: text encoders, too, give other bits with other numbers of intra-op threads.
-        (self.calls,) = model.map(self._capture, [model])
+        (self.calls,) = model.enduring(lambda: model.map(self._capture, [model]))
         captured = self.calls[0]["cond"]
         self.shape, self.levels = captured.shape, captured.levels
         self.reading = reading_of(model.card.prediction, self.levels)
@@ -70,6 +71,10 @@ class Group:
         """Guidance of a distilled model, which takes it as an input."""
         guidance = self.specs[0].recipe.guidance
         return guidance.scale if self.model.card.traits.distilled and isinstance(guidance, Cfg) else None
+
+    def begun(self, noise: torch.Tensor) -> torch.Tensor:
+        """The clips' first states, as the model's pipeline makes them of noise [K, C, F, h, w]."""
+        return self.model.backbone.begun(noise, [calls["cond"] for calls in self.calls])
 
     @contextmanager
     def ready(self) -> Iterator[None]:
@@ -114,11 +119,12 @@ class Group:
     def _batched(self, x: torch.Tensor, level: Level, branches: Sequence[Branch]) -> dict[Branch, torch.Tensor]:
         """As many samples in one call as the device holds: all, else clip by clip and branch by branch."""
         clips = list(range(len(x)))
-        if not self.model.short_of_memory:
+        if self.model.rung < ONE_BY_ONE:
             try:
                 return self._together(x, level, branches, clips)
-            except torch.OutOfMemoryError:
-                self.model.split()
+            except torch.OutOfMemoryError as error:
+                problem = str(error)
+            self.model.lower(problem)
         alone = [self._singly(x[k : k + 1], level, branches, k) for k in clips]
         return {branch: torch.cat([found[branch] for found in alone]) for branch in branches}
 

@@ -144,12 +144,13 @@ class Bill(NamedTuple):
     video: int
 
 
-def nfe(settings: IvMixed, steps: int) -> Bill:
-    """What the walks cost: 8 passes an active step, 4 of each model, unless a gamma is 0 or 1."""
+def nfe(settings: IvMixed, steps: int, made: int | None = None) -> Bill:
+    """What the walks cost: 8 passes an active step, 4 of each model, unless a gamma is 0 or 1. made: of the steps."""
     active = active_steps(settings, steps)
 
     def passes(ends: tuple[float, float]) -> int:
-        scales = [gamma(ends, settings.rho, k, len(active)) for k in range(len(active))]
+        count = sum(made is None or step < made for step in active)
+        scales = [gamma(ends, settings.rho, k, len(active)) for k in range(count)]
         return sum(len(branches(g)) + len(branches(-g)) for g in scales)
 
     return Bill(passes(settings.gamma_image), passes(settings.gamma_video))

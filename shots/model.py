@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +18,11 @@ from .backbones.capture import Backbone
 from .backbones.families import BY_NAME
 from .errors import ModelIncomplete, ModelRefuses
 from .levels import sampling_scheduler
+from .loading import Loading
+from .loras import add_loras
+from .memory import FIRST, Placement, device_bytes, empty_cache
 from .models import ModelCard, describe
+from .quantize import config_of
 from .spec import ModelRef
 
 log = logging.getLogger("longtake.shots")
@@ -47,12 +52,14 @@ class Pool:
         torch.set_num_threads(before)
 
     def map(self, work: Callable[..., Result], *items: Iterable[Any]) -> list[Result]:
-        """`work` over the items, in their order. The first failure is raised, and what has not begun is dropped."""
+        """`work` over the items, in their order. The first failure is raised, once what has begun is done, and what has
+        not is dropped."""
         asked = [self._workers.submit(_without_gradients, work, *args) for args in zip(*items, strict=True)]
         try:
             return [future.result() for future in asked]
         finally:
             _drop(asked)
+            wait(asked)
 
     def close(self) -> None:
         """Let the threads go."""
@@ -84,13 +91,47 @@ class Model:
     backbone: Backbone
     device: torch.device
     pool: Pool | None
-    short_of_memory: bool = False
 
-    def split(self) -> None:
-        """From now on, samples go through the network one by one: all at once were too many for the device's memory."""
-        log.warning("%s: not enough memory for all clips at once; going on one by one", self.card.id)
-        self.short_of_memory = True
-        torch.cuda.empty_cache()
+    @property
+    def rung(self) -> int:
+        """How far down the ladder of `memory` this model is."""
+        return self.backbone.placement.rung
+
+    @property
+    def fallen(self) -> int:
+        """The rung, where memory has made it go further down than it was asked to begin; else 0."""
+        return self.rung if self.rung > FIRST[self.card.loading.offload] else 0
+
+    def settle(self, rung: int) -> None:
+        """Go to a rung of the ladder, or further down where that does not do.
+
+        Raises:
+            NotEnoughMemory: the last one does not.
+        """
+        self.backbone.placement.settle(rung)
+
+    def lower(self, problem: str) -> None:
+        """One rung down; called outside `except`, which would hold on to what the failed call had in memory.
+
+        Raises:
+            NotEnoughMemory: there is none further down.
+        """
+        gc.collect()
+        self.backbone.placement.lower(problem)
+
+    def enduring(self, work: Callable[[], Result]) -> Result:
+        """`work()`, and again with less in memory for as long as that was not enough. It must bear being repeated."""
+        while True:
+            try:
+                return work()
+            except torch.OutOfMemoryError as error:
+                problem = str(error)
+            self.lower(problem)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the device, 0 where nobody knows."""
+        return device_bytes(self.device)
 
     @property
     def pipe(self) -> Any:
@@ -113,8 +154,8 @@ class Model:
         if self.pool:
             self.pool.close()
         self.backbone.forget()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        gc.collect()
+        empty_cache(self.device)
 
 
 @contextmanager
@@ -132,25 +173,28 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def load(wanted: ModelCard | ModelRef, device: str = "auto", threads: int | None = None) -> Model:
+def load(wanted: ModelCard | ModelRef, device: str = "auto", threads: int | None = None, rung: int = 0) -> Model:
     """Read a model's weights with diffusers' own `from_pretrained`.
 
     device: "auto" (an accelerator where there is one), or a torch device. threads: samples evaluated side by side
-    on a CPU, all cores unless told.
+    on a CPU, all cores unless told. rung: where on the ladder of `memory` to begin.
 
     Raises:
-        ModelNotFound, ModelIncomplete: see `describe`. ModelRefuses: the files here are not those that were planned.
+        ModelNotFound, ModelIncomplete: see `describe`. ModelRefuses: the files here are not those that were planned,
+        or a LoRA is of another model. NotEnoughMemory: for its largest layer.
     """
     card = wanted if isinstance(wanted, ModelCard) else _card_of(wanted)
     place = torch.device(_accelerator() if device == "auto" else device)
+    pipe, family = _pipeline(card), BY_NAME[card.family]
+    placement = Placement(pipe, place, family.denoisers, card.loading.offload, card.loading.slicing)
+    placement.settle(rung)
     pool = Pool(threads if threads is not None else os.cpu_count() or 1) if place.type == "cpu" else None
-    pipe = _pipeline(card).to(place)
     log.info("loaded %s (%s) on %s", card.id, card.digest[:19], place)
-    return Model(card, Backbone(pipe, BY_NAME[card.family]), place, pool)
+    return Model(card, Backbone(pipe, family, placement), place, pool)
 
 
 def _card_of(ref: ModelRef) -> ModelCard:
-    card = describe(ref.id, dtype=ref.dtype)
+    card = describe(ref.id, dtype=ref.dtype, loading=Loading.of(ref))
     if card.digest != ref.digest:
         raise ModelRefuses(
             f"model {ref.id} here is {card.digest}, but the plan was made for {ref.digest}: its files have"
@@ -171,23 +215,40 @@ def _pipeline(card: ModelCard) -> Any:
         cls = getattr(diffusers, family.pipeline)
     index = cls.load_config(card.path)
     # Parts that decide no pixels (safety checkers, image encoders) are not loaded.
-    unused = {part: None for part, of in index.items() if isinstance(of, list) and part not in family.parts}
+    settings = {part: None for part, of in index.items() if isinstance(of, list) and part not in family.parts}
+    dtype, quantized = getattr(torch, card.dtype), card.loading.quantized
     with _quiet():
         try:
+            if quantized:
+                settings["quantization_config"] = config_of(quantized, dtype, {p: index[p][0] for p in quantized.parts})
             pipe = cls.from_pretrained(
                 card.path,
-                dtype=getattr(torch, card.dtype),
+                dtype=dtype,
+                variant=card.loading.variant,
                 use_safetensors=True,
                 local_files_only=True,
-                **unused,
+                **settings,
             )
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError, AttributeError) as error:
             raise ModelIncomplete(
-                f"{card.path}: diffusers cannot load it: {error}; copy or download the model again"
+                f"{card.path}: diffusers cannot load it{' quantized' if quantized else ''}: {error};"
+                f" {'leave `quantization` out' if quantized else 'copy or download the model again'}"
             ) from error
+        add_loras(pipe, card.loading.loras, card.lora_files)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = sampling_scheduler(pipe.scheduler)
+    _tiled(pipe.vae, card.loading)
     return pipe
+
+
+def _tiled(vae: Any, loading: Loading) -> None:
+    if loading.slicing and not hasattr(vae, "use_slicing"):
+        raise ModelRefuses(f"{type(vae).__name__} has no slicing; leave `slicing` out")
+    try:
+        if loading.tiling:
+            vae.enable_tiling()
+    except (NotImplementedError, AttributeError):
+        raise ModelRefuses(f"{type(vae).__name__} has no tiling; leave `tiling` out") from None
 
 
 @contextmanager

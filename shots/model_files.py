@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,38 +76,72 @@ def configs_of(folder: Path, parts: tuple[str, ...]) -> dict[str, dict[str, Any]
     return configs | {"model_index": read_json(folder / "model_index.json")}
 
 
-def pixel_files(folder: Path, parts: tuple[str, ...], family: Family) -> list[Path]:
+def pixel_files(folder: Path, parts: tuple[str, ...], family: Family, variant: str | None = None) -> list[Path]:
     """All files that decide pixels, as they would be loaded: the index, the parts' small files and their weights.
 
+    variant: which weights, of the parts that have such ("fp16": `model.fp16.safetensors`); the others have one kind.
+
     Raises:
-        ModelIncomplete: weights are missing or cut short. ModelRefuses: there is only a pickle.
+        ModelIncomplete: weights are missing or cut short. ModelRefuses: there is only a pickle, or no such variant.
     """
     files = [folder / "model_index.json"]
+    mine = [part for part in parts if part in family.weights]
+    varied = [part for part in mine if variant and _found(folder / part, variant)]
+    if variant and not varied:
+        what = f"{folder} has no variant {variant!r}; {_variants(folder, mine)}"
+        raise ModelRefuses(what).concerning("variant")
     for part in parts:
         files += sorted(p for p in (folder / part).iterdir() if p.suffix in TEXTS and p.is_file())
-        if part in family.weights:
-            files += _weights(folder / part)
+        if part in mine:
+            files += weights_of(folder / part, variant if part in varied else None)
     return files
 
 
-def _weights(part: Path) -> list[Path]:
+def _variants(folder: Path, parts: list[str]) -> str:
+    names = {_variant(file.name) for part in parts for file in (folder / part).glob("*.safetensors")} - {None}
+    return f"it has {', '.join(sorted(map(repr, names)))}" if names else "leave `variant` out: it has none"
+
+
+def _variant(name: str) -> str | None:
+    """`fp16` of `model.fp16.safetensors` and of `model.fp16-00001-of-00002.safetensors`."""
+    found = re.fullmatch(r"[a-z_]+\.([A-Za-z]\w*)(-\d+-of-\d+)?\.safetensors", name)
+    return found[1] if found else None
+
+
+def _found(part: Path, variant: str | None) -> list[str]:
+    """Names of the weights files of a part, none where there are none."""
+    mark = f".{variant}" if variant else ""
     for stem in STEMS:
-        whole, index = part / f"{stem}.safetensors", part / f"{stem}.safetensors.index.json"
-        if whole.exists():
-            return [check_safetensors(whole)]
-        if index.exists():
-            return [check_safetensors(part / name) for name in _shards(index)]
+        if (part / f"{stem}{mark}.safetensors").exists():
+            return [f"{stem}{mark}.safetensors"]
+        # diffusers and transformers put the mark in places of their own.
+        for index in (f"{stem}.safetensors{mark}.index.json", f"{stem}.safetensors.index{mark}.json"):
+            if (part / index).exists():
+                return _shards(part / index)
+    return []
+
+
+def weights_of(part: Path, variant: str | None) -> list[Path]:
+    """The weights files of a part, whole.
+
+    Raises:
+        ModelIncomplete: they are missing or cut short. ModelRefuses: there is only a pickle.
+    """
+    names = _found(part, variant)
+    if names:
+        return [check_safetensors(part / name) for name in names]
     others = sorted(p.name for p in part.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"))
     if others:
         raise ModelRefuses(
             f"{part}: only {', '.join(others)}; such files are pickles, which can run code when they are read."
             " Convert the model to safetensors (save_pretrained writes it) and use that folder"
         )
-    variants = sorted(p.name for p in part.glob("*.safetensors"))
+    others = sorted(p.name for p in part.glob("*.safetensors"))
+    variants = ", ".join(sorted({f"`variant: {v}`" for v in map(_variant, others) if v}))
     raise ModelIncomplete(
         f"{part}: no weights ({' or '.join(f'{stem}.safetensors' for stem in STEMS)})"
-        + (f"; found only {', '.join(variants)}" if variants else "")
-        + "; copy or download the model again"
+        + (f"; found only {', '.join(others)}" if others else "")
+        + (f"; give {variants}" if variants else "; copy or download the model again")
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,12 +11,14 @@ from typing import Any
 
 from .backbones.families import BY_NAME, FAMILIES, Configs, Family, Limits, Traits
 from .errors import ModelIncomplete, ModelNotFound, ModelRefuses
+from .hub import HUB_ID, folder_named, hub_cache, snapshot
 from .levels import Level, noising_of, prediction_of, sampling_scheduler
+from .loading import Loading, find_loras
 from .model_files import configs_of, folder_digest, parts_of, pixel_files, read_json
+from .quantize import check, check_stored
 from .spec import ClipSpec, ModelRef, canonical
 
 EMBEDDED = Path(__file__).parent / "pocket" / "weights"
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class ModelCard:
     id: what finds it again: an embedded model's name, a hub id (with `@revision`), or an absolute folder.
     prediction, train_steps: the scheduler's; `sampler.steps` is at most train_steps. video: False of an image model,
     which IV-Mixed alone can use. latent_space: equal for models whose latents mean the same to each other's networks.
+    loading: LoRAs (files: `lora_files`), quantization, and what saves memory.
     """
 
     id: str
@@ -48,10 +49,12 @@ class ModelCard:
     latent_space: str = ""
     revision: str | None = None
     configs: Configs = field(default_factory=dict, repr=False, compare=False)
+    loading: Loading = field(default=Loading())
+    lora_files: tuple[Path, ...] = field(default=(), repr=False, compare=False)
 
     def ref(self) -> ModelRef:
         """The model as a clip spec names it."""
-        return ModelRef(self.id, self.digest, self.family, self.dtype, *self._latents)
+        return ModelRef(self.id, self.digest, self.family, self.dtype, *self._latents, **vars(self.loading))
 
     @property
     def _latents(self) -> tuple[int, int]:
@@ -66,14 +69,18 @@ class ModelCard:
         """Latent frames of a clip of so many pictures."""
         return self.traits.latent_frames(frames)
 
-    def grid(self, spec: ClipSpec) -> tuple[Level, ...]:
-        """The levels that the model's pipeline visits for such a clip. Imports diffusers, and torch with it."""
-        import diffusers
+    def grid(self, spec: ClipSpec, near: float | None = None) -> tuple[Level, ...]:
+        """The levels that the model's pipeline visits for such a clip.
 
-        config = self.configs["scheduler"]
-        scheduler = sampling_scheduler(getattr(diffusers, config["_class_name"]).from_config(dict(config)))
-        told = BY_NAME[self.family].scheduled(self.configs, spec.width, spec.height, spec.frames, spec.sampler.steps)
-        return noising_of(scheduler).grid(spec.sampler.steps, **told)
+        Imports diffusers, and torch with it, for the rare schedulers that `grids` does not know, and where a level's
+        noise share is so close to `near`, on which something hangs, that the last bits decide.
+        """
+        from .grids import grid_of  # and numpy: few plans need it
+
+        config, steps = self.configs["scheduler"], spec.sampler.steps
+        told = BY_NAME[self.family].scheduled(self.configs, spec.width, spec.height, spec.frames, steps)
+        found = grid_of(config, steps, told)
+        return _asked(config, steps, told) if found is None or _close(found, near) else found
 
     def snap_frames(self, n: int) -> int:
         """The frame count nearest to `n` that the model can make; the longer of two equally near."""
@@ -93,7 +100,12 @@ class ModelCard:
 
     def check_size(self, width: int, height: int) -> None:
         """Raises ModelRefuses where the model cannot make pictures of this size."""
-        m = self.size_multiple
+        m, most = self.size_multiple, self.traits.size_most
+        if most and (width > most[0] or height > most[1]):
+            raise ModelRefuses(
+                f"model {self.id} cannot make {width}x{height}: its positions end at {most[0]}x{most[1]}; make the"
+                " pictures no wider and no higher than that, and let `deliver` scale them up"
+            )
         if width > 0 and height > 0 and width % m == 0 and height % m == 0:
             return
         near = "x".join(str(max(m, (n + m // 2) // m * m)) for n in (width, height))
@@ -109,21 +121,31 @@ class ModelCard:
             raise ModelRefuses(f"model {self.id} cannot sample in {steps} steps; it takes 1 to {self.train_steps}")
 
 
-def describe(model_id: str, base: Path | None = None, revision: str | None = None, dtype: str = "float32") -> ModelCard:
+def describe(
+    model_id: str,
+    base: Path | None = None,
+    revision: str | None = None,
+    dtype: str = "float32",
+    loading: Loading | None = None,
+) -> ModelCard:
     """The card of an embedded model ("pocket"), a folder (relative ones to `base`), or a hub id found in the cache.
 
     Raises:
         ModelNotFound: nothing of that name here. ModelIncomplete: files are missing or cut short.
-        ModelRefuses: a kind of model that this version cannot drive, or one that would run code of its own.
+        ModelRefuses: a kind of model that this version cannot drive, one that would run code of its own, or a way of
+            loading that this model or this installation has not.
     """
-    shown, path, revision = _locate(model_id, base or Path.cwd(), revision)
+    base, loading = base or Path.cwd(), loading or Loading()
+    shown, path, revision = _locate(model_id, base, revision)
     index = read_json(path / "model_index.json")
     family = _family(path, index)
     parts = parts_of(path, index, family)
     configs = configs_of(path, parts)
+    check_stored(configs)
     limits = _limits(path, family, configs)
     prediction, train_steps = _schedule(path, configs["scheduler"])
-    digest = folder_digest(path, pixel_files(path, parts, family))
+    digest = folder_digest(path, pixel_files(path, parts, family, loading.variant))
+    loras = list(find_loras(loading.loras, family, base))
     return ModelCard(
         shown,
         path,
@@ -138,7 +160,25 @@ def describe(model_id: str, base: Path | None = None, revision: str | None = Non
         latent_space=_latent_space(configs["vae"]),
         revision=revision,
         configs=configs,
+        loading=replace(
+            loading, loras=tuple(lora for lora, _ in loras), quantized=check(loading.quantized, family, parts)
+        ),
+        lora_files=tuple(file for _, file in loras),
     )
+
+
+def _close(levels: tuple[Level, ...], share: float | None) -> bool:
+    # Flow matching's grid is the scheduler's to the last bit; a variance-preserving one, with roots in it, to 1e-6.
+    rounded = any(abs(level.alpha + level.sigma - 1.0) > 1e-6 for level in levels)
+    return rounded and any(abs(v.sigma / (v.alpha + v.sigma) - (share or 0.0)) < 1e-5 for v in levels[:-1])
+
+
+def _asked(config: Mapping[str, Any], steps: int, told: dict[str, Any]) -> tuple[Level, ...]:
+    """The grid, from the scheduler itself."""
+    import diffusers
+
+    scheduler = sampling_scheduler(getattr(diffusers, config["_class_name"]).from_config(dict(config)))
+    return noising_of(scheduler).grid(steps, **told)
 
 
 _SPACE = ("_class_name", "latent_channels", "z_dim", "scaling_factor", "shift_factor", "latents_mean", "latents_std")
@@ -159,7 +199,8 @@ def _locate(model_id: str, base: Path, revision: str | None) -> tuple[str, Path,
     """(id that finds it again, folder, hub revision)."""
     if model_id in embedded():
         return model_id, embedded()[model_id], None
-    folder = _folder(model_id, base)
+    folder = folder_named(model_id, base)
+    folder = folder if folder and folder.is_dir() else None
     if folder and (folder / "model_index.json").is_file():
         return str(folder), folder, None
     if folder:
@@ -176,29 +217,12 @@ def _locate(model_id: str, base: Path, revision: str | None) -> tuple[str, Path,
     )
 
 
-def _folder(model_id: str, base: Path) -> Path | None:
-    try:
-        folder = (base / Path(model_id).expanduser()).resolve()
-        return folder if model_id and folder.is_dir() else None
-    except (OSError, ValueError, RuntimeError):  # a name that no file can have, or a home that no one has
-        return None
-
-
-def hub_cache() -> Path:
-    """Where the Hugging Face libraries keep downloads, by the variables that they themselves read."""
-    env = os.environ
-    home = env.get("HF_HOME") or Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    return Path(env.get("HF_HUB_CACHE") or env.get("HUGGINGFACE_HUB_CACHE") or Path(home) / "hub").expanduser()
-
-
 def _cached(name: str, revision: str | None, base: Path) -> tuple[str, Path, str | None]:
     """A hub id's snapshot in the local cache: that of a commit, branch or tag; `main` unless told."""
-    folder = hub_cache() / f"models--{name.replace('/', '--')}"
-    ref = folder / "refs" / (revision or "main")
-    commit = ref.read_text().strip() if ref.is_file() else revision or ""
-    snapshot = folder / "snapshots" / commit
-    if commit and (snapshot / "model_index.json").is_file():
-        return f"{name}@{commit}", snapshot, commit
+    found = snapshot(name, revision)
+    if found and (found[0] / "model_index.json").is_file():
+        folder, commit = found
+        return f"{name}@{commit}", folder, commit
     wanted = f"{name} at revision {revision}" if revision else name
     option = f" --revision {revision}" if revision else ""
     raise ModelNotFound(
@@ -229,23 +253,27 @@ def _family(path: Path, index: dict[str, Any]) -> Family:
 
 def _limits(path: Path, family: Family, configs: Configs) -> Limits:
     try:
-        limits = family.limits(configs)
-        return replace(limits, frames_native=_told_frames(path, limits) or limits.frames_native)
+        return _told(path, family.limits(configs))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelIncomplete(
             f"{path}: its configs do not say what a {family.name} needs ({error}); copy or download the model again"
         ) from None
 
 
-def _told_frames(path: Path, limits: Limits) -> int | None:
-    """What no config says: the clip length that a model was trained at, as `longtake.json` beside its index tells."""
+def _told(path: Path, limits: Limits) -> Limits:
+    """What no config says: the clip length and size that a model was trained at, as `longtake.json` beside its index
+    tells. It decides no pixels and is in no digest."""
     file = path / "longtake.json"
     if not file.is_file():
-        return None
-    frames = int(json.loads(file.read_text())["frames_native"])
+        return limits
+    told = json.loads(file.read_text())
+    frames = int(told.get("frames_native", limits.frames_native))
     if not limits.frames_min <= frames <= limits.frames_max:
         raise ValueError(f"longtake.json: frames_native {frames} is not {limits.frames_min} to {limits.frames_max}")
-    return frames
+    width, height = (int(side) for side in told.get("size_native", limits.size_native))
+    if min(width, height) < 1 or width % limits.size_multiple or height % limits.size_multiple:
+        raise ValueError(f"longtake.json: size_native {width}x{height} is no multiple of {limits.size_multiple}")
+    return replace(limits, frames_native=frames, size_native=(width, height))
 
 
 def _schedule(path: Path, config: dict[str, Any]) -> tuple[str, int]:

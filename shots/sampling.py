@@ -68,6 +68,7 @@ def sample(
     start: State | None = None,
     on_state: Callable[[State], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    stop: int | None = None,
 ) -> torch.Tensor:
     """From noise to the last level by `x' = alpha' x0 + sigma' eps` (Song et al. 2021, arXiv 2010.02502, eq. 12).
 
@@ -79,10 +80,11 @@ def sample(
     other edit that changes a bit of a clip ends that clip's history, and so does a step in `breaks`, for all clips.
 
     start: a state to go on from, instead of x at levels[0]. on_state(state) is called after each step, then
-    on_step(done, steps), which may raise to stop.
+    on_step(done, steps), which may raise to stop. stop: make only the first steps; the result is at levels[stop].
     """
+    end = len(levels) - 1 if stop is None else stop
     state = start if start is not None else State(0, x)
-    for index, (here, there) in enumerate(pairwise(levels[state.i :]), state.i):
+    for index, (here, there) in enumerate(pairwise(levels[state.i : end + 1]), state.i):
         x, kept = _edited(state.x, here, before, state.usable)
         found = denoise(x, here)
         # Separate products and a sum: each is correctly rounded, so an element's bits do not depend on its neighbours.
@@ -98,7 +100,7 @@ def sample(
         if on_state is not None:
             on_state(state)
         if on_step is not None:
-            on_step(index + 1, len(levels) - 1)
+            on_step(index + 1, end)
     return state.x
 
 
@@ -147,14 +149,3 @@ def _edited(
             usable = tuple(u and torch.equal(a, b) for u, a, b in zip(usable, x, edited, strict=True))
         x = edited
     return x, usable
-
-
-def ddim(
-    x: torch.Tensor,
-    levels: tuple[Level, ...],
-    denoise: Denoise,
-    before: tuple[Edit, ...] = (),
-    on_step: Callable[[int, int], None] | None = None,
-) -> torch.Tensor:
-    """`sample` with the ddim solver and edits before each step."""
-    return sample(x, levels, denoise, before=before, on_step=on_step)

@@ -22,11 +22,36 @@ def within(step: int, steps: int, start: float, stop: float) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class LoraRef:
+    """A LoRA as a clip needs it: its bytes (`digest`, "sha256:...") and its weight decide pixels.
+
+    `id` says where to find it, `file` which of several files there. part: which network, where a model has several
+    (`transformer_2`); the first, unless told. An empty digest has not been looked up yet.
+    """
+
+    id: str = field(metadata=UNHASHED)
+    weight: float = 1.0
+    file: str | None = field(default=None, metadata=UNHASHED)
+    part: str | None = field(default=None, metadata=ADDED)
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """Weights in fewer bits. name: backend and kind of number (`shots.quantize.KINDS`). parts: of the pipeline."""
+
+    name: str
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRef:
     """A model as a clip needs it: `digest` and `dtype` decide pixels, `id` says where to load it from.
 
     An empty digest is a name that has not been looked up yet. frames_per_latent: pixel frames that one latent frame
     after the first stands for; 1 where the VAE works frame by frame. latent_multiple: latent frames are padded to it.
+    loras, quantized and tiling (the VAE works tile by tile, and blends them) decide pixels, too. variant: which of
+    several weights files, which the digest knows. slicing, offload: to save memory; they decide no pixels.
     """
 
     id: str = field(metadata=UNHASHED)
@@ -35,6 +60,20 @@ class ModelRef:
     dtype: str = "float32"
     frames_per_latent: int = field(default=1, metadata=UNHASHED)
     latent_multiple: int = field(default=1, metadata=UNHASHED)
+    loras: tuple[LoraRef, ...] = field(default=(), metadata=ADDED)
+    quantized: Quantized | None = field(default=None, metadata=ADDED)
+    tiling: bool = field(default=False, metadata=ADDED)
+    variant: str | None = field(default=None, metadata=UNHASHED)
+    slicing: bool = field(default=False, metadata=UNHASHED)
+    offload: Literal["none", "model", "sequential", "group"] = field(default="none", metadata=UNHASHED)
+
+
+def model_from_dict(data: dict[str, Any]) -> ModelRef:
+    """The model that `ClipSpec.to_dict` described, of this or an earlier longtake."""
+    parts: dict[str, Any] = {"loras": tuple(LoraRef(**lora) for lora in data.get("loras") or ())}
+    if data.get("quantized"):
+        parts["quantized"] = Quantized(data["quantized"]["name"], tuple(data["quantized"]["parts"]))
+    return ModelRef(**{**data, **parts})
 
 
 # Guidance

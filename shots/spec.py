@@ -27,14 +27,17 @@ from .settings import (
     Guidance,
     Iid,
     IvMixed,
+    LoraRef,
     ModelRef,
     NoChain,
     Prior,
     Pyoco,
+    Quantized,
     Stg,
     VideoGuide,
     VidRD,
     Windows,
+    model_from_dict,
     within,
 )
 
@@ -49,10 +52,12 @@ __all__ = [
     "Iid",
     "ImageRef",
     "IvMixed",
+    "LoraRef",
     "ModelRef",
     "NoChain",
     "Prior",
     "Pyoco",
+    "Quantized",
     "Recipe",
     "Sampler",
     "Stg",
@@ -122,10 +127,17 @@ class Sampler:
 
     ddim: `x' = alpha' x0 + sigma' eps`, which is Euler's step for flow matching. dpmpp_2m: DPM-Solver++ of second
     order (Lu et al. 2022, arXiv 2211.01095), which starts anew wherever a method has changed the state.
+    stop_after: of a draft, the steps of the grid that are made; it shows the last one's estimate of the clean clip.
     """
 
     name: Literal["ddim", "dpmpp_2m"] = "ddim"
     steps: int = 25
+    stop_after: int | None = field(default=None, metadata=ADDED)
+
+    @property
+    def made(self) -> int:
+        """Steps that are made."""
+        return self.steps if self.stop_after is None else self.stop_after
 
 
 @dataclass(frozen=True)
@@ -227,7 +239,7 @@ class ClipSpec:
             rest = {k: v for k, v in data.items() if k not in ("kind", "version", "model", "sampler", "recipe")}
             rest["image"] = ImageRef(**rest["image"]) if rest.get("image") else None
             return cls(
-                model=ModelRef(**data["model"]),
+                model=model_from_dict(data["model"]),
                 sampler=Sampler(**data["sampler"]),
                 recipe=recipe_from_dict(data["recipe"]),
                 **rest,
@@ -250,5 +262,5 @@ def _part(data: dict[str, Any]) -> Any:
         raise SpecError(f"{data['kind']} of version {data['version']} cannot be read by version {cls.version}")
     for name in ("teacher", "image"):
         if settings.get(name):
-            settings[name] = ModelRef(**settings[name])
+            settings[name] = model_from_dict(settings[name])
     return cls(**settings)

@@ -31,6 +31,22 @@ class Address:
     path: Path | None
     secrets: tuple[str, ...] = field(repr=False)
 
+    @property
+    def bare(self) -> str:
+        """The address without its secrets, for a machine that has them by itself (PGPASSWORD, ~/.pgpass)."""
+        if self.path is not None:
+            return f"sqlite:///{self.path.absolute()}"
+        url = self.url.difference_update_query(_SECRET_OPTIONS)
+        parts = url.username, None, url.host, url.port, url.database, url.query
+        return URL.create("postgresql", *parts).render_as_string()
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches it: a file, a socket, or a server that is said to be here."""
+        hosts = [self.url.host, self.url.query.get("host"), self.url.query.get("hostaddr")]
+        named = [host for host in hosts if isinstance(host, str) and host]
+        return not named or any(host.startswith(("/", "127.", "localhost", "::1", "[::1]")) for host in named)
+
     def hide(self, text: str) -> str:
         """`text` without the password, should a driver have put it there."""
         for secret in self.secrets:

@@ -15,7 +15,7 @@ from .owner import Owner
 from .productions import running, unknown
 from .rows import Attempt, Take, TakeRow, micros, seconds, seconds_or_none, storable
 from .states import AttemptState, TakeState, check_attempt
-from .tables import attempts, clips, takes
+from .tables import attempts, clips, productions, takes
 from .takes import accepted, clips_missing, take_of
 
 # Made once: SQLAlchemy takes longer to put a statement together than SQLite to run it.
@@ -119,6 +119,28 @@ class Attempts(Database):
         """As `failures`, of attempts whose process died: killed, out of memory, or brought down by the clip itself."""
         return self._since_success(keys, AttemptState.LOST)
 
+    def camera_seconds(self, film: str) -> float:
+        """Seconds that cameras have worked on a film, in all its productions, whether anything came of it or not.
+
+        A camera that renders several clips together is counted once. What a process that died was doing is not
+        counted: nobody knows when it ended.
+        """
+        query = (
+            select(attempts.c.host, attempts.c.pid, attempts.c.worker, attempts.c.started_at, attempts.c.ended_at)
+            .join(productions, productions.c.id == attempts.c.production_id)
+            .where(productions.c.film == film, attempts.c.ended_at.is_not(None))
+            .where(attempts.c.state != AttemptState.LOST)
+            .order_by(attempts.c.started_at)
+        )
+        total, until = 0, dict[tuple[str, int, str], int]()
+        with self._read() as connection:
+            for row in connection.execute(query):
+                camera = row.host, row.pid, row.worker
+                begun = max(row.started_at, until.get(camera, 0))
+                total += max(0, row.ended_at - begun)
+                until[camera] = max(row.ended_at, until.get(camera, 0))
+        return seconds(total)
+
     def _since_success(self, keys: Iterable[str], state: AttemptState) -> dict[str, list[Attempt]]:
         earlier = attempts.alias()
         success = select(func.coalesce(func.max(earlier.c.id), 0)).where(
@@ -176,7 +198,8 @@ def _accept(connection: Connection, attempt: int, device: str, made: TakeRow) ->
         "seconds_json": json.dumps(dict(made.seconds), sort_keys=True),
         "bytes": made.bytes,
         "model_digest": made.model_digest,
-        "device": device,
+        # A camera knows its device when the model is loaded, which may be after the attempt has begun.
+        "device": str(made.environment.get("device") or device),
         "code_version": made.code_version,
         "environment_json": json.dumps(dict(made.environment), sort_keys=True),
         "accepted_at": micros(),

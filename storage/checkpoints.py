@@ -12,14 +12,24 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = "checkpoints"
 SUFFIX = ".safetensors"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
-MOST_DAYS = 30
-"""Older checkpoints are of clips that nobody came back for."""
+MOST_HEADER = 2**20
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A checkpoint. keys: of its clips. changed_at: seconds since the epoch."""
+
+    keys: frozenset[str]
+    bytes: int
+    changed_at: float
 
 
 class Checkpoints:
@@ -59,13 +69,28 @@ class Checkpoints:
         with contextlib.suppress(OSError):
             (self.folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
 
-    def sweep(self, days: float = MOST_DAYS) -> list[Path]:
-        """Remove what is older than `days`, and half-written ones of dead processes; returns what was removed."""
-        removed: list[Path] = []
-        before = time.time() - days * 86400
+    def held(self) -> dict[Path, Held]:
+        """All that lies here, half-written ones of dead processes among it."""
+        found = {}
         for path in self.folder.glob("*") if self.folder.is_dir() else ():
+            with contextlib.suppress(OSError):  # another process has just removed it
+                seen = path.stat()
+                found[path] = Held(_named(path) if path.suffix == SUFFIX else frozenset(), seen.st_size, seen.st_mtime)
+        return found
+
+    def remove(self, paths: Iterable[Path]) -> dict[Path, int]:
+        """Remove some of them; path -> bytes of those that have gone."""
+        removed: dict[Path, int] = {}
+        for path in paths:
             with contextlib.suppress(OSError):
-                if path.stat().st_mtime < before:
-                    path.unlink()
-                    removed.append(path)
+                size = path.stat().st_size
+                path.unlink()
+                removed[path] = size
         return removed
+
+
+def _named(path: Path) -> frozenset[str]:
+    """The clips that a checkpoint is of: whatever looks like a key in its safetensors header."""
+    with path.open("rb") as file:
+        length = min(int.from_bytes(file.read(8), "little"), MOST_HEADER)
+        return frozenset(_KEY.findall(file.read(length).decode(errors="replace")))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
@@ -63,10 +64,15 @@ class Films(Database):
             }
             return _version(connection.execute(insert(versions).returning(versions), row).one())
 
-    def still_ours(self, production: int) -> None:
-        """To be asked before a film file is put in its place. Raises LeaseLost when another has the film now."""
+    @contextmanager
+    def while_ours(self, production: int) -> Iterator[None]:
+        """Within, nobody else can claim the film: to put its file in place, which must be quick.
+
+        Raises NotRecorded, and LeaseLost when another process has the film now.
+        """
         with self._write() as connection:
             film_of(connection, production)
+            yield
 
     def film_versions(self, film: str) -> list[FilmVersion]:
         """The finished files of a film, the last one first."""

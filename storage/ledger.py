@@ -25,14 +25,19 @@ from .database import connect
 from .films import Films
 from .leases import Leases
 from .needs import Needs
+from .nodes import Nodes
 from .placed import Placed
 from .portable_rows import Portable
 from .productions import Productions
+from .progress import Progress
+from .runs import Runs
 from .schema import bring_to_head, missing
 from .takes import Takes
 
 
-class Ledger(Leases, ClipLeases, Productions, Attempts, Takes, Films, Choices, Placed, Needs, Portable):
+class Ledger(
+    Leases, ClipLeases, Productions, Attempts, Takes, Films, Choices, Placed, Needs, Portable, Runs, Nodes, Progress
+):
     """An open ledger. Threads may share it; a process that is forked opens connections of its own."""
 
     @classmethod

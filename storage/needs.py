@@ -47,6 +47,14 @@ class Needs(Database):
         with self._read() as connection:
             return _unneeded(connection, forget)
 
+    def unfinished(self, keys: Iterable[str], forget: Collection[str] = ()) -> set[str]:
+        """Those of these clips that are still to be rendered: without a take, and wanted by the last production of a
+        film or by one under way. `forget` as for `unneeded_takes`."""
+        with self._read() as connection:
+            wanted = _needed(connection, set(forget)).intersection(keys)
+            query = select(takes.c.key).where(takes.c.state == TakeState.ACCEPTED)
+            return wanted - {row.key for row in select_in(connection, query, takes.c.key, wanted)}
+
     def remove_takes(self, ids: Iterable[int], reason: str, forget: Collection[str] = ()) -> list[Take]:
         """Serve these takes no more; those that are needed by now stay. What went; its files are the caller's."""
         wanted = set(ids)

@@ -40,7 +40,7 @@ class Portable(Database):
         """All rows of a film: its productions, their clips and attempts, the accepted takes, the prints of those, its
         finished files, holds, pins, verdicts and retakes. What runs is given as lost. Raises NotRecorded."""
         with self._read() as connection:
-            runs = _plain(connection.execute(_of(productions, film)))
+            runs = [_without_run(row) for row in _plain(connection.execute(_of(productions, film)))]
             if not runs:
                 raise unknown("film", repr(film))
             numbers = [run["id"] for run in runs]
@@ -164,6 +164,11 @@ class _Import:
         values = {k: v for k, v in row.items() if k != "id"}
         number: int = self.connection.execute(insert(table).returning(table.c.id), values).scalar_one()
         return number
+
+
+def _without_run(row: dict[str, Any]) -> dict[str, Any]:
+    """Runs stay behind: elsewhere nobody knows them. So the rows are as they were before there were any."""
+    return {name: value for name, value in row.items() if name != "run"}
 
 
 def _who(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -23,7 +23,9 @@ _SHOWN = [c for c in productions.c if c.name not in ("plan_json", "fence")]
 
 
 class Productions(Database):
-    """The part of the ledger about films and their productions."""
+    """The part of the ledger about films and their productions. `run`: what they are made for, where it is a run."""
+
+    run: str | None = None
 
     def start_production(
         self,
@@ -54,6 +56,7 @@ class Productions(Database):
                 "host": owner.host,
                 "pid": owner.pid,
                 "started_at": now,
+                "run": self.run,
             }
             made: int = connection.execute(insert(productions).returning(productions.c.id), row).scalar_one()
             _record_slates(connection, made, slates, now)
@@ -232,6 +235,7 @@ def _production(row: Row[Any]) -> Production:
         row.pid,
         seconds(row.started_at),
         seconds_or_none(row.ended_at),
+        row.run,
     )
 
 

@@ -59,7 +59,7 @@ class RemoteFiles(Files):
     def __init__(self, url: str, cache: str | Path, patience: float = PATIENCE) -> None:
         super().__init__(cache)
         self.url = url.rstrip("/")
-        self.shown = _without_secrets(self.url)
+        self.shown = without_secrets(self.url)
         self._patience = patience
         self._whole = self.url.split("://")[0].split("::")[0] in _WHOLE
         self._opened: tuple[int, Any, str] | None = None  # process, file system, root in it
@@ -302,7 +302,7 @@ def _age(part: str) -> float:
     return time.time() - int(stamp) if stamp.isdecimal() else 0.0
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     """The address without user, password and options, any of which may be a key."""
     return re.sub(r"://[^/@]*@", "://***@", url).partition("?")[0]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .states import AttemptState, ProductionState, Verdict
+from .states import AttemptState, ProductionState, RunState, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Production:
-    """One run of one film."""
+    """One run of one film. `run`: what was handed to a cluster, when it was."""
 
     id: int
     film: str
@@ -114,6 +114,7 @@ class Production:
     pid: int
     started_at: float
     ended_at: float | None
+    run: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class FileUse:
-    """What a stored file is for: `kind` is video, latents or tail (of the take of `key`) or print (of file `key`)."""
+    """What a stored file is for: `kind` is video, latents or tail (of the take of `key`), print (of file `key`),
+    package (of run `key`) or picture (of film `key`)."""
 
     kind: str
     key: str
@@ -223,6 +225,70 @@ class PlacedTake:
     production: int
     verdict: Verdict
     pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One hand-over of a run to a cluster: `job` is its name there, at `address`. `host` and `pid` are the driver's.
+
+    silent: seconds since the driver was last heard of; None while there has been none.
+    """
+
+    number: int
+    job: str
+    address: str
+    state: RunState
+    message: str | None
+    exit_code: int | None
+    host: str | None
+    pid: int | None
+    submitted_at: float
+    began_at: float | None
+    ended_at: float | None
+    silent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Storyboards that were handed to a cluster. `package`: a file id. `options`: how to render, for the driver.
+
+    wish: `pause` or `cancel`, when somebody has asked for it. submissions: the first one first, at least one.
+    """
+
+    id: str
+    package: str
+    films: tuple[str, ...]
+    options: Mapping[str, object]
+    host: str
+    wish: str | None
+    created_at: float
+    submissions: tuple[Submission, ...]
+
+    @property
+    def last(self) -> Submission:
+        """The newest hand-over, which says how the run stands."""
+        return self.submissions[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the process that renders a film said of it last (JSON), and how many seconds ago."""
+
+    film: str
+    text: str
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """A camera worked from `began` to `ended` (now, while it is `running`)."""
+
+    host: str
+    worker: str
+    device: str
+    began: float
+    ended: float
+    running: bool = False
 
 
 def micros() -> int:

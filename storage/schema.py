@@ -11,7 +11,7 @@ from .database import translated
 from .errors import LedgerForeign, LedgerMissing, LedgerTooNew
 from .tables import metadata
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
 # Its own name, so that another program's alembic in the same Postgres database is not disturbed.
 VERSION_TABLE = "longtake_version"

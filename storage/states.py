@@ -43,6 +43,23 @@ class TakeState(StrEnum):
     REMOVED = "removed"
 
 
+class RunState(StrEnum):
+    """One hand-over of a run to a cluster. `partial`: shots are missing. `spent`: its budget is used up. `lost`: its
+    job has gone without a word; a driver that was only out of reach may still come back. What is not done may still
+    be cancelled."""
+
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    DONE = "done"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    SPENT = "spent"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
 class Verdict(StrEnum):
     """What a person thinks of a take. At most one take of a place in a film is picked."""
 
@@ -62,6 +79,13 @@ PRODUCTION_NEXT: Mapping[ProductionState, frozenset[ProductionState]] = {
     state: frozenset(set(ProductionState) - {state}) if state is ProductionState.RUNNING else frozenset()
     for state in ProductionState
 }
+_ENDED: frozenset[RunState] = frozenset(set(RunState) - {RunState.SUBMITTED, RunState.RUNNING, RunState.LOST})
+RUN_NEXT: Mapping[RunState, frozenset[RunState]] = {
+    RunState.SUBMITTED: _ENDED | {RunState.RUNNING, RunState.LOST},
+    RunState.RUNNING: _ENDED | {RunState.LOST},
+    RunState.LOST: _ENDED | {RunState.RUNNING},
+} | {state: frozenset({RunState.CANCELLED}) for state in _ENDED}
+RUN_NEXT = {**RUN_NEXT, RunState.DONE: frozenset(), RunState.CANCELLED: frozenset()}
 TAKE_NEXT: Mapping[TakeState, frozenset[TakeState]] = {
     TakeState.ACCEPTED: frozenset({TakeState.DAMAGED, TakeState.REMOVED}),
     TakeState.DAMAGED: frozenset(),
@@ -77,6 +101,11 @@ def check_attempt(attempt: int, old: str, new: AttemptState) -> None:
 def check_production(production: int, old: str, new: ProductionState) -> None:
     """Raises IllegalTransition unless a production may go from `old` to `new`."""
     _check(f"Production {production}", old, new, PRODUCTION_NEXT[ProductionState(old)])
+
+
+def check_run(run: str, old: str, new: RunState) -> None:
+    """Raises IllegalTransition unless a submission of a run may go from `old` to `new`."""
+    _check(f"Run {run}", old, new, RUN_NEXT[RunState(old)])
 
 
 def _check(what: str, old: str, new: str, allowed: Collection[StrEnum]) -> None:

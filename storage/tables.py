@@ -12,6 +12,12 @@
     pins         clips that stay what they are, whatever the storyboard says
     verdicts     what a person thinks of a take: picked, rejected, neither
     retakes      more takes of a shot, each with its seed
+    runs         storyboards that were handed to a cluster, as one package, and what is wished of them
+    submissions  each time that a run was handed to a cluster: its job there, its driver, how it ended
+    pictures     stored start images of a film: cameras on other machines have no other way to them
+    asides       nodes that get no work until they are taken back
+    rungs        how far down the memory ladder a model had to go for clips of a size on a device
+    progress     what the process that renders a film said of it last, every few seconds
 
 Pins and verdicts name a clip's key, not a row of takes: a take that was damaged and is made again is still the one
 that was chosen. What was undone stays, with its time.
@@ -66,7 +72,9 @@ productions = Table(
     Column("pid", BigInteger, nullable=False),
     _time("started_at"),
     _time("ended_at", nullable=True),
+    _text("run", nullable=True),  # no reference: a film that is carried elsewhere leaves its runs behind
     Index("productions_by_film", "film", "id"),
+    Index("productions_by_run", "run"),
 )
 
 clips = Table(
@@ -261,6 +269,73 @@ retakes = Table(
     _text("seed"),  # digits: a seed may be larger than any integer that a database holds
     _text("note"),
     _time("created_at"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    *(_text(name) for name in ("package", "films_json", "options_json", "host")),
+    _text("wish", nullable=True),
+    _time("wished_at", nullable=True),
+    _time("created_at"),
+)
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("run", Text, ForeignKey("runs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    *(_text(name) for name in ("job", "address", "state")),
+    _text("message", nullable=True),
+    Column("exit_code", Integer),
+    _text("host", nullable=True),  # of the driver, once there is one
+    Column("pid", BigInteger),
+    _time("submitted_at"),
+    *(_time(name, nullable=True) for name in ("began_at", "heard_at", "ended_at")),
+)
+
+pictures = Table(
+    "pictures",
+    metadata,
+    Column("film", Text, primary_key=True),
+    Column("file", Text, primary_key=True),
+    _time("created_at"),
+)
+
+asides = Table(
+    "asides",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _text("host"),
+    _text("reason"),
+    _time("created_at"),
+    _time("ended_at", nullable=True),
+)
+Index(
+    "asides_one_a_host",
+    asides.c.host,
+    unique=True,
+    sqlite_where=text("ended_at IS NULL"),
+    postgresql_where=text("ended_at IS NULL"),
+)
+
+rungs = Table(
+    "rungs",
+    metadata,
+    Column("model_digest", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("size", Text, primary_key=True),
+    Column("rung", Integer, nullable=False),
+    _time("updated_at"),
+)
+
+progress = Table(
+    "progress",
+    metadata,
+    Column("film", Text, primary_key=True),
+    _time("at"),
+    _text("report_json"),
 )
 
 

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, up
 from .database import Database, select_in
 from .productions import unknown
 from .rows import Clip, FileUse, Sample, Take, micros, seconds, storable
+from .runs import packages
 from .states import TakeState
-from .tables import clips, prints, takes
+from .tables import clips, pictures, prints, takes
 
 _ACCEPTED = takes.c.state == TakeState.ACCEPTED
 _OF_CLIP = select(takes).where(_ACCEPTED, takes.c.key == bindparam("clip"))
@@ -132,6 +133,11 @@ def file_uses(connection: Connection, file: str | None = None) -> dict[str, list
         _collect(connection, query if file is None else query.where(column == file), column.name, uses)
     query = select(prints.c.file, prints.c.take_file.label("used_by"))
     _collect(connection, query if file is None else query.where(prints.c.file == file), "print", uses)
+    for package, run in packages(connection):
+        if file in (None, package):
+            uses.setdefault(package, []).append(FileUse("package", run))
+    query = select(pictures.c.file, pictures.c.film.label("used_by")).order_by(pictures.c.film)
+    _collect(connection, query if file is None else query.where(pictures.c.file == file), "picture", uses)
     return uses
 
 

@@ -23,7 +23,7 @@ import pytest
 from sqlalchemy import URL, make_url
 
 PASSWORD = "p@ss/w:rd%41"  # with every letter that an address must encode
-_MISSED: list[str] = []
+_NONE = "no Postgres"
 _QUICK = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=16MB", "listen_addresses=")
 
 
@@ -70,17 +70,18 @@ def postgres_url(postgres_server: URL) -> Iterator[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly what was not tested."""
-    if _MISSED:
+    """Say loudly what was not tested. Read from the reports, which workers of pytest-xdist hand in as well."""
+    skipped = (str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    missed = next((reason for reason in skipped if _NONE in reason), None)
+    if missed:
         terminalreporter.write_sep("!", "POSTGRES WAS NOT EXERCISED", red=True, bold=True)
-        terminalreporter.write_line(_MISSED[0])
+        terminalreporter.write_line(missed)
 
 
 def _missed(reason: str) -> None:
-    _MISSED.append(reason)
     if os.environ.get("LONGTAKE_REQUIRE_POSTGRES") == "1":
         pytest.fail(f"LONGTAKE_REQUIRE_POSTGRES=1, and there is no Postgres: {reason}")
-    pytest.skip(f"no Postgres: {reason}")
+    pytest.skip(f"{_NONE}: {reason}")
 
 
 def _binaries() -> Path | None:

@@ -3,44 +3,149 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from tests.commandline import Longtake, decoded
+import psutil
+import pytest
 
-LONG = ("render", "small.yaml", "--progress", "plain")
+from tests.commandline import SMALL, Longtake, decoded
+from tests.nodes import nodes, until
+
+RENDER = ("render", "small.yaml", "--progress", "plain", "--checkpoint-every", "0.2")
+ON_RAY = (*RENDER, "--on", "ray")
+CLIPS = 300 if os.environ.get("LONGTAKE_LONG") else 16
+"""Clips of the soak test."""
 
 
-def camera_pids(parent: int) -> list[int]:
-    """Processes of this run's camera actors, told by the name that Ray gives a worker."""
-    import psutil
+def cameras(of: int | None = None) -> list[int]:
+    """Processes of camera actors, told by the name that Ray gives a worker: children of a process, or all there are
+    below this one."""
+    found = []
+    for process in psutil.Process(of).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "RayCamera" in " ".join(process.cmdline()):
+                found.append(process.pid)
+    return found
 
-    names = [(p.pid, " ".join(p.cmdline())) for p in psutil.Process(parent).children(recursive=True)]
-    return [pid for pid, name in names if "RayCamera" in name and "shoot" in name]
+
+def attempts(longtake: Longtake) -> list[tuple[str, str]]:
+    """State and error of every attempt in the ledger."""
+    with contextlib.closing(sqlite3.connect(longtake.folder / ".longtake/ledger.sqlite")) as ledger:
+        return ledger.execute("SELECT state, coalesce(error_type, '') FROM attempts").fetchall()
 
 
-def test_ray_makes_the_same_film_although_a_camera_is_killed(longtake: Longtake, small, tmp_path):
+class Killer:
+    """Kills a camera of a process now and then, and notes what the process holds. It goes by what is done, not by the
+    clock, so that a slow machine gets as far as a quick one."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._driver = psutil.Process(process.pid)
+        self._random = random.Random("soak")
+        self._left = 2
+        self.killed = 0
+        self.held: list[tuple[int, int, int]] = []  # descriptors, bytes, threads
+
+    def hear(self, line: str) -> None:
+        """A line of progress."""
+        self._left -= " done" in line
+        if self._left > 0:
+            return
+        time.sleep(self._random.uniform(0, 1))
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if found := cameras(self._driver.pid):
+                os.kill(self._random.choice(found), signal.SIGKILL)
+                self.killed += 1
+                self._left = self._random.randint(4, 9)
+                self.held.append((self._driver.num_fds(), self._driver.memory_info().rss, self._driver.num_threads()))
+
+
+def soaked(clips: int) -> str:
+    """A film of many cheap clips: shots of four, which are chained."""
+    head, _, _ = SMALL.replace("steps: 4", "steps: 3").partition("shots:")
+    shot = "  - {{id: s{0}, prompt: a red boat floating over the sea by day, frames: 26, seed: {0}}}\n"
+    return head + "shots:\n" + "".join(shot.format(n) for n in range(clips // 4))
+
+
+@pytest.mark.timeout(3600)
+def test_soak_with_random_kills_makes_the_same_film_and_leaves_nothing(longtake: Longtake, small, tmp_path):
+    small.write_text(soaked(CLIPS))
     (tmp_path / "here").mkdir()
-    longtake("render", "small.yaml", "--films", "here/films", "--data", "here/data")
-    process = longtake.start(*LONG, "--on", "ray", "--cameras", "2")
-    lines, killed = [], None
+    longtake("render", "small.yaml", "--films", "here/films", "--data", "here/data", timeout=1800)
+    process = longtake.start(*ON_RAY, "--cameras", "2")
+    driver, killer = psutil.Process(process.pid), Killer(process)
+    below: set[psutil.Process] = set()
+    lines = []
     for line in process.stderr:
         lines.append(line)
-        if "small/dawn/1" in line and "rendering on" in line and killed is None:
-            while not (pids := camera_pids(process.pid)):
-                assert process.poll() is None, lines
-            os.kill(killed := pids[0], signal.SIGKILL)
-    assert process.wait(timeout=120) == 0, lines
-    assert killed
-    assert any("WorkerDied" in line for line in lines)
+        with contextlib.suppress(psutil.Error):
+            below |= set(driver.children(recursive=True))
+        killer.hear(line)
+    assert process.wait(timeout=240) == 0, lines[-30:]
+    assert killer.killed
     assert "Traceback" not in "".join(lines)
+    assert not process.stdout.read().count("Raylet"), "Ray talks to the log, not where our documents go"
     assert decoded(tmp_path / "films/small.mp4") == decoded(tmp_path / "here/films/small.mp4")
     (film,) = json.loads(longtake("status", "--json").stdout)["films"]
     assert film["state"] == "done"
+    assert json.loads(longtake("verify", "--json").stdout)["ok"]
+    assert {state for state, _ in attempts(longtake)} <= {"done", "failed", "interrupted"}
+    assert {error for state, error in attempts(longtake) if state == "failed"} <= {"WorkerDied"}
+    until(lambda: not any(each.is_running() and each.status() != "zombie" for each in below), 30)
+    assert not list((tmp_path / ".longtake").rglob("checkpoints/*"))
+    if third := len(killer.held) // 3:  # at the end it holds what it held in the middle
+        middle, end = killer.held[third : 2 * third], killer.held[2 * third :]
+        for before, after in zip(zip(*middle, strict=True), zip(*end, strict=True), strict=True):
+            assert max(after) <= max(before) * 1.15 + 16
+
+
+@pytest.mark.timeout(1800)
+def test_driver_node_and_head_die_and_the_command_is_run_again(longtake: Longtake, small, tmp_path):
+    (tmp_path / "here").mkdir()
+    longtake("render", "small.yaml", "--films", "here/films", "--data", "here/data", timeout=900)
+    with nodes() as cluster:
+        longtake.environment |= cluster.environment | {"RAY_ADDRESS": cluster.address}
+        first, second = cluster.add("one"), cluster.add("two")
+        run = (*ON_RAY, "--device", "cpu", "--gpus-per-camera", "0.5", "--cameras", "auto", "--lockstep", "2")
+
+        driver = longtake.start(*run)
+        begun(driver, 1)
+        driver.kill()
+        driver.communicate()
+        until(lambda: not cameras(), 60)
+
+        driver = longtake.start(*run)
+        lines = begun(driver, 1)
+        cluster.kill(next(node for node in (first, second) if cameras(cluster.raylet(node))))
+        lines += begun(driver, 1)  # what it rendered goes on elsewhere
+        cluster.kill_head()
+        _, rest = driver.communicate(timeout=240)
+        assert driver.returncode == 1, rest
+        assert "Traceback" not in "".join(lines) + rest
+        assert "run the same command" in rest
+    for name in (*cluster.environment, "RAY_ADDRESS"):
+        del longtake.environment[name]
+    done = longtake(*ON_RAY, "--cameras", "1", timeout=900)  # on a Ray of its own: the frames do not care
+    assert decoded(tmp_path / "films/small.mp4") == decoded(tmp_path / "here/films/small.mp4"), done.stderr
+    assert json.loads(longtake("verify", "--json").stdout)["ok"]
+    assert {state for state, _ in attempts(longtake)} <= {"done", "failed", "interrupted", "lost"}
+
+
+def begun(process: subprocess.Popen[str], jobs: int) -> list[str]:
+    """Read what a render says until so many jobs more have begun."""
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        jobs -= "rendering on" in line
+        if not jobs:
+            return lines
+    raise AssertionError(lines)
 
 
 def test_no_cluster_at_the_address(longtake: Longtake, small):

@@ -24,7 +24,7 @@ def test_a_signal_ends_a_local_render_in_time(longtake: Longtake, small, stage, 
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # soon: a busy machine takes its time
     assert "Traceback" not in err
     assert "run the same command to go on" in err
     assert not (small.parent / "films/small.mp4").exists()

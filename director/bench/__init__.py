@@ -35,6 +35,18 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
 
+def _continuity(quick: bool) -> Result:
+    from .continuity import measure
+
+    return measure(quick)
+
+
+def _quality(quick: bool) -> Result:
+    from .quality import measure
+
+    return measure(quick)
+
+
 def _render(quick: bool) -> Result:
     from .render import measure
 
@@ -65,12 +77,6 @@ def _places(quick: bool) -> Result:
     return measure(quick)
 
 
-def _orders(quick: bool) -> Result:
-    from .orders import measure
-
-    return measure(quick)
-
-
 def _storage(quick: bool) -> Result:
     from .storage import measure
 
@@ -84,10 +90,11 @@ def _methods(quick: bool) -> Result:
 
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
+    "continuity": _continuity,
+    "quality": _quality,
     "render": _render,
     "lockstep": _lockstep,
     "methods": _methods,
-    "orders": _orders,
     "places": _places,
     "plan": _plan,
     "splice": _splice,

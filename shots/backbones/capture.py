@@ -22,7 +22,9 @@ import torch
 from ..denoiser import READINGS, Prediction
 from ..errors import ModelRefuses
 from ..levels import Level, Noising, levels_of, noising_of, prediction_of
+from ..memory import Placement
 from .families import Ask, Family
+from .prompts import Prompts
 
 REMEMBERED = 32
 """Captured calls kept: one holds a prompt's embedding repeated for every frame."""
@@ -82,9 +84,15 @@ def recording(network: torch.nn.Module) -> Iterator[None]:
 class Backbone:
     """A pipeline as our loop sees it: capture calls, run the network, decode. One thread captures at a time."""
 
-    def __init__(self, pipe: Any, family: Family) -> None:
+    def __init__(self, pipe: Any, family: Family, placement: Placement | None = None) -> None:
+        """placement: where the pipeline's parts are; unless told, where they were found."""
         self.pipe = pipe
         self.family = family
+        if placement is None:
+            placement = Placement(pipe, pipe.device, family.denoisers)
+            placement.settle(0)
+        self.placement = placement
+        self.prompts = Prompts()
         networks = {name: getattr(pipe, name, None) for name in family.denoisers}
         self.networks: dict[str, Any] = {name: network for name, network in networks.items() if network is not None}
         # diffusers' own answer: the first parameter's would be that of its storage where weights are quantized.
@@ -107,6 +115,11 @@ class Backbone:
     def network_at(self, level: Level) -> Any:
         """The network that the pipeline asks at this level: one of `networks`."""
         return self.networks[self.family.denoiser_at(self.pipe, level)]
+
+    def _brought(self, level: Level) -> Any:
+        """That network, on the device."""
+        self.placement.working(self.family.denoiser_at(self.pipe, level))
+        return self.network_at(level)
 
     def capture(
         self,
@@ -137,6 +150,8 @@ class Backbone:
     def forget(self) -> None:
         """Drop the captured calls and the pipeline."""
         self._calls.clear()
+        self.prompts.clear()
+        self.placement.parts.clear()
         self.networks.clear()
         self.pipe = self._noising = None
 
@@ -157,6 +172,8 @@ class Backbone:
         with ExitStack() as stack, torch.inference_mode():
             for network in self.networks.values():
                 stack.enter_context(recording(network))
+            self.placement.reading()
+            stack.enter_context(self.prompts.remembered(pipe))
             stack.enter_context(self.family.prepared(pipe, ask))
             try:
                 # A generator of its own: capturing must not advance anyone's random state.
@@ -165,6 +182,14 @@ class Backbone:
                 return recorded.arguments
         names = " or ".join(self.networks)
         raise ModelRefuses(f"{type(pipe).__name__} never called its {names}; it cannot be captured")
+
+    def begun(self, noise: torch.Tensor, calls: Sequence[Call]) -> torch.Tensor:
+        """The state [B, C, F, h, w] that the pipeline starts from: the noise, in some with a little of the picture."""
+        held = _joined([call.held for call in calls])
+        if held is None or not self.family.imprint:
+            return noise
+        fresh = torch.tensor(1.0 - self.family.imprint, device=noise.device)
+        return noise * fresh + held[:, :, :1].to(noise) * (1.0 - fresh)
 
     def evaluate(self, x: torch.Tensor, level: Level, calls: Sequence[Call]) -> torch.Tensor:
         """The network's output for samples x [B, C, F, h, w], one call each; float32, shape as x.
@@ -176,7 +201,7 @@ class Backbone:
         first = calls[0]
         fed = self._fed(x, calls)
         times = self.family.times(_time(level, first.time, x.device), first.time.to(x.device), len(calls))
-        output = self.network_at(level)(**kwargs, **times, **{self.family.sample: self.family.pack(self.pipe, fed)})
+        output = self._brought(level)(**kwargs, **times, **{self.family.sample: self.family.pack(self.pipe, fed)})
         answer = output[0] if isinstance(output, tuple) else output.sample
         channels, frames, height, width = first.shape
         # Networks that were trained to know their variance, too, give it in channels after the others.
@@ -203,10 +228,12 @@ class Backbone:
 
     def video_of(self, latents: torch.Tensor) -> torch.Tensor:
         """Video [1, 3, F, H, W], about -1 to 1, of latents [C, F, h, w]."""
+        self.placement.working("vae")
         return self.family.decoded(self.pipe, latents.unsqueeze(0).to(self.pipe.vae.dtype))
 
     def latents_of(self, video: torch.Tensor) -> torch.Tensor:
         """Latents [C, F, h, w] float32 of a video [1, 3, F, H, W] in -1 to 1: `video_of` backwards, or nearly."""
+        self.placement.working("vae")
         return self.family.encoded(self.pipe, video.to(self.pipe.vae.dtype))[0].float()
 
     def decode(self, latents: torch.Tensor) -> np.ndarray:

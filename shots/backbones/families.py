@@ -8,7 +8,7 @@ from __future__ import annotations
 from .animatediff import ANIMATEDIFF
 from .cogvideox import COGVIDEOX, COGVIDEOX_IMAGE
 from .family import Ask, Configs, Family, Limits, Traits
-from .hunyuan_video import HUNYUAN_VIDEO
+from .hunyuan_video import HUNYUAN_VIDEO, HUNYUAN_VIDEO_IMAGE
 from .hunyuan_video15 import HUNYUAN_VIDEO15, HUNYUAN_VIDEO15_IMAGE
 from .latte import LATTE
 from .ltx import LTX_VIDEO
@@ -31,6 +31,7 @@ ALL: tuple[Family, ...] = (
     COGVIDEOX_IMAGE,
     MOCHI,
     HUNYUAN_VIDEO,
+    HUNYUAN_VIDEO_IMAGE,
     HUNYUAN_VIDEO15,
     HUNYUAN_VIDEO15_IMAGE,
     LATTE,

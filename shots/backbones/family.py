@@ -86,7 +86,8 @@ class Family:
     change from step to step (all others are captured once). shared: arguments that are the same for all samples of a
     batch, and have no batch axis. libraries: what model_index.json calls the parts that diffusers keeps beside this
     pipeline. licence: of the published weights. makes_video: False where it can only be the image model of IV-Mixed
-    sampling. start_image: as in `Traits`.
+    sampling. loras: can diffusers put LoRAs into this pipeline? start_image: as in `Traits`. imprint: share of the
+    given picture in every frame of the first noise.
     """
 
     name: str
@@ -102,7 +103,9 @@ class Family:
     aliases: tuple[str, ...] = ()
     licence: str = ""
     makes_video: bool = True
+    loras: bool = True
     start_image: Literal["no", "may", "must"] = "no"
+    imprint: float = 0.0
 
     def limits(self, configs: Configs) -> Limits:
         """Frames and sizes, from the parts' configs; KeyError, TypeError or ValueError where they say nothing."""

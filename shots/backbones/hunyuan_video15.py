@@ -62,6 +62,7 @@ HUNYUAN_VIDEO15 = HunyuanVideo15(
     parts=("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "transformer", "vae", "guider"),
     weights=("text_encoder", "text_encoder_2", "transformer", "vae"),
     licence="Tencent Hunyuan Community Licence (not for the EU, the UK and South Korea)",
+    loras=False,
 )
 
 HUNYUAN_VIDEO15_IMAGE = replace(

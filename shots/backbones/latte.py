@@ -59,4 +59,5 @@ LATTE = Latte(
     parts=("scheduler", "text_encoder", "tokenizer", "transformer", "vae"),
     weights=("text_encoder", "transformer", "vae"),
     licence="Apache-2.0",
+    loras=False,
 )

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LTX(Family):
-    """The network sees [B, F h w, C] and is told F, h and w."""
+    """The network sees [B, F h w, C] and is told F, h and w. image_pipeline: of the same parts, for a start image."""
+
+    image_pipeline: str = "LTXImageToVideoPipeline"
 
     def limits(self, configs: Configs) -> Limits:
         """Sizes that the VAE can divide, and multiples of 32, on which the pipeline insists."""
@@ -29,7 +31,7 @@ class LTX(Family):
     def pipeline_for(self, pipe: Any, ask: Ask) -> Any:
         """Of the same weights, the one that begins with a picture."""
         pipe = super().pipeline_for(pipe, ask)
-        return pipe if ask.image is None else sister(pipe, "LTXImageToVideoPipeline")
+        return pipe if ask.image is None else sister(pipe, self.image_pipeline)
 
     def held_frames(self, pipe: Any, ask: Ask) -> int:
         """The picture is the first latent frame."""

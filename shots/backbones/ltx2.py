@@ -40,12 +40,12 @@ class LTX2(LTX):
             "audio_num_frames": 1,
             "isolate_modalities": True,
         }
-        return {name: value for name, value in (arguments | silence).items() if name != "sigma"}
+        return {name: value for name, value in (arguments | silence).items() if name not in ("sigma", "audio_timestep")}
 
     def times(self, t: torch.Tensor, like: torch.Tensor, batch: int) -> dict[str, torch.Tensor]:
-        """Said twice."""
-        (time,) = super().times(t, like, batch).values()
-        return {"timestep": time, "sigma": time}
+        """Of the tokens, which are at time 0 where a picture is given; then of the step, as it is to the sound."""
+        step = t.expand(batch)
+        return super().times(t, like, batch) | {"audio_timestep": step, "sigma": step}
 
 
 LTX2_VIDEO = LTX2(
@@ -54,5 +54,7 @@ LTX2_VIDEO = LTX2(
     parts=("scheduler", "text_encoder", "tokenizer", "connectors", "transformer", "vae"),
     weights=("text_encoder", "connectors", "transformer", "vae"),
     libraries=("ltx2",),
+    start_image="may",
+    image_pipeline="LTX2ImageToVideoPipeline",
     licence="LTX-2 Community Licence",
 )

@@ -24,10 +24,8 @@ class Mochi(Family):
         return Traits(frames_per_latent=6)
 
     def scheduled(self, configs: Configs, width: int, height: int, frames: int, steps: int) -> dict[str, Any]:
-        """Half of the steps near pure noise, evenly, the others ever longer: by the pipeline's own function."""
-        from diffusers.pipelines.mochi.pipeline_mochi import linear_quadratic_schedule
-
-        return {"sigmas": linear_quadratic_schedule(steps, 0.025)}
+        """Half of the steps near pure noise, evenly, the others ever longer."""
+        return {"sigmas": [1.0 - share for share in linear_quadratic(steps, 0.025)]}
 
     def decoded(self, pipe: Any, latents: torch.Tensor) -> torch.Tensor:
         """The pipeline's own normalisation, undone."""
@@ -36,6 +34,17 @@ class Mochi(Family):
     def encoded(self, pipe: Any, video: torch.Tensor) -> torch.Tensor:
         """The pipeline's own normalisation."""
         return whitened(pipe.vae.encode(video).latent_dist.mode(), *statistics(pipe.vae.config))
+
+
+def linear_quadratic(steps: int, threshold: float) -> list[float]:
+    """Shares of the way from noise to clip: a line up to `threshold` in half of the steps, then a parabola that goes on
+    from it. The pipeline's formula in its order of operations; its own function cannot be had without torch."""
+    line = steps // 2
+    curve, missing = steps - line, line - threshold * steps
+    square = missing / (line * curve**2)
+    slope = threshold / line - 2 * missing / (curve**2)
+    rest = [square * (i**2) + slope * i + square * (line**2) for i in range(line, steps)]
+    return [i * threshold / line for i in range(line)] + rest
 
 
 def statistics(config: Any) -> tuple[Any, Any, float]:

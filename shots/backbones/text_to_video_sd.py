@@ -42,4 +42,5 @@ TEXT_TO_VIDEO_SD = TextToVideoSD(
     denoisers=("unet",),
     sample="sample",
     licence="CC-BY-NC-4.0",
+    loras=False,
 )

@@ -194,7 +194,8 @@ def export(folder: Path, vae: AutoencoderKLLTXVideo, transformer: LTXVideoTransf
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     pipe.to(torch.float16).save_pretrained(partial, safe_serialization=True)
-    (partial / "longtake.json").write_text(json.dumps({"frames_native": CLIP_FRAMES}) + "\n", encoding="utf-8")
+    told = {"frames_native": CLIP_FRAMES, "size_native": [SIZE, SIZE]}
+    (partial / "longtake.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
     (partial / "vocabulary.json").write_text(json.dumps(CONCEPTS, indent=1) + "\n", encoding="utf-8")
     if folder.exists():
         folder.rename(old)

@@ -12,6 +12,7 @@ import torch
 from cluster.bookmark import Bookmark
 from shots.checkpoint import Checkpoint
 from storage.checkpoints import Checkpoints
+from storage.files import Files
 
 
 def made(keys: tuple[str, ...], step: int = 3) -> Checkpoint:
@@ -84,6 +85,16 @@ def test_done_work_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
+def test_a_checkpoint_of_a_larger_group_stays_for_the_clips_that_come_after(tmp_path: Path) -> None:
+    mark(tmp_path, "a", "b", "c").keep(lambda: made(("a", "b", "c")))
+    first, last = mark(tmp_path, "a"), mark(tmp_path, "b", "c")
+    assert first.find()
+    first.close()
+    assert last.find()
+    last.close()
+    assert Checkpoints(tmp_path).newest() == []
+
+
 def test_when_one_is_due(tmp_path: Path) -> None:
     assert not mark(tmp_path, "a", every=30).due(done=False)
     assert mark(tmp_path, "a", every=30).due(done=True), "before decoding, always"
@@ -99,9 +110,46 @@ def test_a_disk_that_will_not_have_it_costs_no_clip(tmp_path: Path, caplog: pyte
     assert mark(tmp_path, "a").find() is None
 
 
-def test_old_ones_are_swept(tmp_path: Path) -> None:
+def test_what_is_removed_is_gone_and_what_is_not_there_is_no_matter(tmp_path: Path) -> None:
     store = Checkpoints(tmp_path)
     old, new = store.put("old", b"x"), store.put("new", b"y")
     os.utime(old, (1, 1))
-    assert store.sweep() == [old]
+    assert store.newest() == [new, old]
+    assert store.remove([old, tmp_path / "gone already"]) == {old: 1}
     assert store.newest() == [new]
+
+
+def stored(files: Files, by: str = "longtake 1", step: int = 3) -> tuple[str, str]:
+    """Drafts of two clips, as they lie in the store."""
+    a, b = (files.put_bytes(made((key,), step).to_bytes(by), ".safetensors") for key in ("draft a", "draft b"))
+    return a, b
+
+
+def test_a_job_goes_on_from_drafts_or_from_its_own_checkpoint_whichever_is_further(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    drafts = stored(files)
+    begun = mark(tmp_path, "a", "b").start(files, drafts)
+    assert begun is not None
+    assert (begun.keys, begun.step) == (("a", "b"), 3)
+    mark(tmp_path, "a", "b").keep(lambda: made(("a", "b"), 2))
+    further = mark(tmp_path, "a", "b").start(files, drafts)
+    assert further is not None
+    assert further.step == 3
+    mark(tmp_path, "a", "b").keep(lambda: made(("a", "b"), 4))
+    own = mark(tmp_path, "a", "b").start(files, drafts)
+    assert own is not None
+    assert own.step == 4
+
+
+def test_drafts_that_cannot_be_used_are_left_alone_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = Files(tmp_path)
+    assert mark(tmp_path, "a", "b").start(files, stored(files, by="longtake 2")) is None
+    assert "made by longtake 2, this is longtake 1" in caplog.text
+    first, second = stored(files)
+    torn = files.path(second)
+    torn.chmod(0o644)
+    torn.write_bytes(torn.read_bytes()[:-1])
+    assert mark(tmp_path, "a", "b").start(files, (first, second)) is None
+    assert "altered" in caplog.text or "damaged" in caplog.text
+    assert mark(tmp_path, "a", "b").start(files, (first, stored(files, step=4)[1])) is None
+    assert "steps 3, 4" in caplog.text

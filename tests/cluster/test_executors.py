@@ -1,14 +1,21 @@
 """The same worker code here and on Ray: same frames, and a worker that is really killed costs only its job."""
 
+import contextlib
 import os
 import signal
 import time
+from dataclasses import replace
 
+import psutil
 import pytest
 
+from cluster.errors import ClusterMismatch, NoCamera
 from cluster.executor import InProcess
 from cluster.job import ENDINGS, ClipDone, Job, JobDone, JobFailed, JobStopped, Started, Stepped
+from cluster.notice import seconds_to_notice
+from cluster.ray_connection import refused
 from cluster.ray_executor import OnRay
+from cluster.ray_nodes import Node, gpus_per_camera
 from shots.models import describe
 from shots.spec import ClipSpec, ModelRef, Recipe, Sampler
 from storage.files import Files
@@ -71,7 +78,10 @@ def here(store):
 def ray(store):
     executor = OnRay(store, cameras=2)
     yield executor
+    session = executor._connection._session
+    assert session.exists()
     executor.close()
+    assert not session.exists(), "what Ray has written goes with it"
 
 
 def test_events_tell_the_whole_story(here):
@@ -147,3 +157,46 @@ def test_cancel_stops_between_two_steps(store):
     assert [type(e) for e in events if isinstance(e, ENDINGS)] == [JobStopped, JobStopped]
     assert sum(isinstance(e, Stepped) for e in events) < 10
     executor.close()
+
+
+def test_a_ray_of_our_own_listens_on_loopback_alone(ray):
+    """Ray itself listens on all interfaces."""
+    heard = set()
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            heard |= {each.laddr.ip for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
+    assert heard
+    assert heard <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+
+
+def test_it_is_the_time_until_a_death_is_noticed(ray):
+    assert seconds_to_notice(ray, Job("n", "f", "s", 1, chain(1, steps=200, seed=8))) > 0
+
+
+def test_a_job_that_is_withdrawn_stops_and_its_camera_takes_another(ray):
+    ray.submit(Job("w", "f", "s", 1, chain(1, steps=400, seed=9)))
+    events = finish(ray, act=lambda e: ray.withdraw("w") if isinstance(e, Stepped) else None)
+    assert events[-1] == JobStopped("w")
+    ray.submit(Job("x1", "f", "s", 1, chain(1, seed=10)))
+    ray.withdraw("unknown")
+    assert isinstance(finish(ray)[-1], JobDone)
+
+
+def test_how_many_cameras_a_node_holds():
+    node = Node("n", "host", cpus=3, gpus=2)
+    assert [node.room(gpus) for gpus in (0, 1, 2, 0.5, 0.1)] == [3, 2, 1, 3, 3]
+    assert Node("n", "host", cpus=0, gpus=2).room(1) == 0
+    assert gpus_per_camera(None, {"n": node}) == 1
+    assert gpus_per_camera(None, {"n": replace(node, gpus=0)}) == 0
+    assert gpus_per_camera(0.5, {"n": node}) == 0.5
+    with pytest.raises(NoCamera, match=r"asks for 1 GPUs.*host: 0.*--gpus-per-camera 0"):
+        gpus_per_camera(1, {"n": replace(node, gpus=0)})
+
+
+def test_other_versions_of_ray_or_python_are_told_with_both():
+    told = "Version mismatch: The cluster was started with:\n Ray: 2.9.0\nThis process was started with:\n Ray: 2.60"
+    error = refused("host:1", RuntimeError(told))
+    assert isinstance(error, ClusterMismatch)
+    assert "2.9.0" in str(error)
+    assert "2.60" in str(error)
+    assert "\n" not in str(error)

@@ -11,7 +11,8 @@ from director import soundfile, soundmarks
 from director.drawing import what_it_shows
 from director.errors import SoundUnreadable, UsageError
 from director.finish import Finish, check_apart
-from director.lineage import of_file
+from director.lineage import of_file, sidecar_of
+from director.verify import verify_all
 from tests.director.conftest import shot
 from tests.director.studio import Studio
 
@@ -129,3 +130,32 @@ def test_a_sound_that_went_away_is_told_before_rendering(film_studio: Studio, so
     sound.unlink()
     with pytest.raises(SoundUnreadable, match=r"bed\.wav"):
         Finish(film_studio.ledger, film_studio.files, film_studio.places).check(plan)
+
+
+def test_what_is_redacted_lies_in_the_ledger_alone(film_studio: Studio) -> None:
+    studio = film_studio
+    plan = studio.plan(shot("a", frames=8, prompt="a yellow boat in the secret harbour"))
+    (film, *_) = studio.render(plan)
+    open_sheet = (studio.places.films / "f.contact.png").read_bytes()
+    last = studio.ledger.film("f")
+    assert last is not None
+    takes = studio.survey(plan).takes
+
+    def everything() -> bytes:
+        return b"".join(path.read_bytes() for path in sorted(studio.places.films.iterdir()))
+
+    assert b"secret harbour" in everything()
+    finish = Finish(studio.ledger, studio.files, studio.places, ["prompts"])
+    finish(plan, last.last.id, takes)
+    assert b"secret" not in everything()
+    assert (studio.places.films / "f.contact.png").read_bytes() != open_sheet
+    cuts = studio.ledger.film_versions("f")
+    assert (len(cuts), "secret harbour" in cuts[0].lineage_json) == (2, True)
+    finish(plan, last.last.id, takes)
+    assert len(studio.ledger.film_versions("f")) == 2, "asked twice is asked once"
+    sidecar_of(Path(film)).unlink()
+    verify_all(studio.session, repair=True)
+    assert sidecar_of(Path(film)).is_file()
+    assert b"secret" not in everything()
+    Finish(studio.ledger, studio.files, studio.places)(plan, last.last.id, takes)
+    assert b"secret harbour" in everything()

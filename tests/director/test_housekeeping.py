@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import pytest
 
 from director.errors import UsageError
+from director.finish import Finish
 from director.housekeeping import bring, export, make_room, move, show_carried, show_moved, show_room
 from director.lineage import sidecar_of
 from director.pins import pin, unpin
 from director.places import Places
 from director.session import look
 from director.verify import verify_all
+from tests.commandline import decoded
 from tests.director.conftest import shot
 from tests.director.studio import Studio, damage
 
@@ -108,7 +111,7 @@ def test_a_store_behind_a_url(studio: Studio, tmp_path: Path, monkeypatch) -> No
 def test_a_film_is_carried_to_another_machine_and_goes_on_there(studio: Studio, tmp_path: Path, sound, capsys) -> None:
     board = A | {"audio": [{"file": "audio/harbour.wav"}]}
     plan = studio.plan(board)
-    studio.render(plan)
+    (film, *_) = studio.render(plan)
     folder = tmp_path / "carried"
     show_carried(export(studio.session, "f", folder))
     assert (folder / "storyboard/film.json").is_file()
@@ -118,8 +121,22 @@ def test_a_film_is_carried_to_another_machine_and_goes_on_there(studio: Studio, 
         found = bring(session, folder)
         show_carried(found)
         (again,) = session.plans([found["storyboard"]])
-        assert not session.survey(again).missing
+        takes = session.survey(again).takes
+        assert len(takes) == len(again.clips)
+        assert session.ledger is not None
+        assert session.files is not None
+        last = session.ledger.film("f")
+        assert last is not None
+        finish = Finish(session.ledger, session.files, there)
+        finish.check(again)
+        (cut, *_) = finish(again, last.last.id, takes)
+        assert cut == str(there.films / "f.mp4")
+        assert decoded(Path(cut)) == decoded(Path(film))
+        assert [stream.type for stream in av.open(cut).streams] == ["video", "audio"]
         assert verify_all(session)["ok"]
+    (tmp_path / "audio/harbour.wav").unlink()
+    with pytest.raises(UsageError, match=r"harbour\.wav.* cannot be copied"):
+        export(studio.session, "f", tmp_path / "again")
     assert "longtake render" in capsys.readouterr().out
     with pytest.raises(UsageError, match="recorded films: f"):
         export(studio.session, "nothing", tmp_path / "x")

@@ -81,3 +81,30 @@ def test_every_missing_clip_is_rendered_exactly_once_and_can_start(prompts, data
         assert part.after is None or part.after in rendered or part.after in have
         for before, after in zip(part.specs, part.specs[1:], strict=False):
             assert after.previous == before.key
+
+
+def test_parts_know_what_they_cost_and_what_comes_after_them():
+    specs = chain(["a"] * 7)
+    parts = segments([film("f", specs)], set(), lockstep=3)
+    assert [(sum(p.nfe), p.beyond) for p in parts] == [(150, 200), (150, 50), (50, 0)]
+    half = parts[0].part(1, 3)
+    assert (half.first, half.after, half.beyond, half.name) == (2, specs[0].key, 200, "f/s0/2-3")
+    assert parts[0].part(0, 1).beyond == 300
+    assert parts[0].part(0, 3) is parts[0]
+
+
+def test_takes_that_the_film_does_not_show_come_last_and_are_marked():
+    from dataclasses import replace
+
+    shown, other = chain(["a"]), chain(["b"] * 5)
+    plan = film("f", shown)
+    clips = film("f", other).shots[0].clips
+    plan = replace(plan, shots=(replace(plan.shots[0], others=(clips,)),))
+    parts = segments([plan], set())
+    assert [(len(p.keys), p.extra) for p in parts] == [(1, False), (5, True)]
+
+
+def test_a_piece_ends_at_a_hinge_and_says_so():
+    specs = chain(["a"] * 4)
+    parts = segments([film("f", specs)], set(), hinges={specs[0].key})
+    assert [(len(p.keys), p.hinge) for p in parts] == [(1, True), (3, False)]

@@ -89,3 +89,32 @@ def test_brackets_in_a_title_are_shown_as_they_are(film_studio: Studio, capsys) 
     film_studio.begin(film_studio.plan(A, film={"title": "Small [/b] [red] :smile: x"}))
     show_status(status_of(film_studio.session, []))
     assert "Small [/b] [red] :smile: x" in capsys.readouterr().out
+
+
+def test_a_hold_comes_with_the_command_that_shows_it_fail(film_studio: Studio, capsys) -> None:
+    plan = film_studio.plan(A, B)
+    made = film_studio.begin(plan)
+    (attempt,) = film_studio.ledger.begin_attempts(made, [plan.clips[1].key], "cpu", "camera-1")
+    digest = film_studio.ledger.fail_attempt(attempt, "BadFootage", "nan", "the trace", "the log")
+    film_studio.ledger.hold("f", "b", plan.clips[1].key, "BadFootage: nan; to see it fail: longtake there", digest)
+    document = status_of(film_studio.session, [])
+    shots = {shot["shot"]: shot for shot in document["films"][0]["shots"]}
+    words = shlex.split(shots["b"]["reproduce"])
+    assert words[:6] == ["longtake", "-v", "render", "--retry-held", "--shot", "b/1"]
+    assert shots["a"]["reproduce"] is None
+    assert shots["b"]["held"] == "BadFootage: nan"
+    (failed,) = shots["b"]["failed"]
+    assert (failed["trace"], failed["log_tail"], failed["where"][:12]) == ("the trace", "the log", "camera-1 on ")
+    show_status(document)
+    shown = capsys.readouterr().out
+    assert "clip 1 failed once, last on camera-1" in shown
+    assert "to see it fail here: longtake -v render --retry-held" in shown
+
+
+def test_nodes_that_are_set_aside_are_named(film_studio: Studio, capsys) -> None:
+    film_studio.begin(film_studio.plan(A))
+    film_studio.ledger.set_aside("far", "three failures")
+    document = status_of(film_studio.session, [])
+    assert document["aside"] == {"far": "three failures"}
+    show_status(document)
+    assert "node far is set aside and gets no work: three failures" in capsys.readouterr().out

@@ -8,7 +8,8 @@ from typing import Any
 import diffusers as d
 import torch
 
-Made = tuple[torch.nn.Module, Callable[..., dict[str, Any]]]
+Call = Callable[..., dict[str, Any]]
+Made = tuple[torch.nn.Module, Call]
 WORDS = 5
 
 
@@ -35,6 +36,30 @@ def heard(batch: int) -> torch.Tensor:
     mask = torch.ones(batch, WORDS)
     mask[::2, 3:] = 0
     return mask
+
+
+def masked(dtype: torch.dtype = torch.float32) -> Call:
+    return lambda batch, _: heard(batch).to(dtype)
+
+
+def whole(batch: int, _: int) -> torch.Tensor:
+    """A time in whole training steps."""
+    return torch.full((batch,), 500)
+
+
+def asked(*shape: int, **others: Any) -> Call:
+    """The arguments of a transformer: samples of this shape, times, words, and others, as they are or of
+    (batch, seed)."""
+
+    def call(batch: int = 1, seed: int = 0) -> dict[str, Any]:
+        usual = {
+            "hidden_states": noise(seed, batch, *shape),
+            "timestep": torch.full((batch,), 500.0),
+            "encoder_hidden_states": words(batch, 8, seed),
+        }
+        return usual | {name: made(batch, seed) if callable(made) else made for name, made in others.items()}
+
+    return call
 
 
 def unet_motion() -> Made:
@@ -87,19 +112,7 @@ def ltx() -> Made:
         num_layers=4,
         caption_channels=8,
     )
-
-    def call(batch: int = 1, seed: int = 0) -> dict[str, Any]:
-        return {
-            "hidden_states": noise(seed, batch, 12, 8),
-            "timestep": torch.full((batch,), 500.0),
-            "encoder_hidden_states": words(batch, 8, seed),
-            "encoder_attention_mask": heard(batch),
-            "num_frames": 3,
-            "height": 2,
-            "width": 2,
-        }
-
-    return network, call
+    return network, asked(12, 8, encoder_attention_mask=masked(), num_frames=3, height=2, width=2)
 
 
 def ltx2() -> Made:
@@ -120,24 +133,20 @@ def ltx2() -> Made:
         audio_gated_attn=True,
         perturbed_attn=True,
     )
-
-    def call(batch: int = 1, seed: int = 0) -> dict[str, Any]:
-        return {
-            "hidden_states": noise(seed, batch, 12, 4),
-            "audio_hidden_states": noise(seed + 2, batch, 3, 4),
-            "encoder_hidden_states": words(batch, 8, seed),
-            "audio_encoder_hidden_states": words(batch, 8, seed + 1),
-            "timestep": torch.full((batch, 12), 500.0),
-            "audio_timestep": torch.full((batch, 3), 500.0),
-            "encoder_attention_mask": heard(batch),
-            "audio_encoder_attention_mask": heard(batch),
-            "num_frames": 3,
-            "height": 2,
-            "width": 2,
-            "audio_num_frames": 3,
-        }
-
-    return network, call
+    return network, asked(
+        12,
+        4,
+        timestep=lambda batch, _: torch.full((batch, 12), 500.0),
+        encoder_attention_mask=masked(),
+        num_frames=3,
+        height=2,
+        width=2,
+        audio_hidden_states=lambda batch, seed: noise(seed + 2, batch, 3, 4),
+        audio_encoder_hidden_states=lambda batch, seed: words(batch, 8, seed + 1),
+        audio_encoder_attention_mask=masked(),
+        audio_timestep=lambda batch, _: torch.full((batch, 3), 500.0),
+        audio_num_frames=3,
+    )
 
 
 def wan() -> Made:
@@ -151,15 +160,7 @@ def wan() -> Made:
         ffn_dim=16,
         num_layers=4,
     )
-
-    def call(batch: int = 1, seed: int = 0) -> dict[str, Any]:
-        return {
-            "hidden_states": noise(seed, batch, 4, 3, 4, 4),
-            "timestep": torch.full((batch,), 500.0),
-            "encoder_hidden_states": words(batch, 8, seed),
-        }
-
-    return network, call
+    return network, asked(4, 3, 4, 4)
 
 
 def cogvideox() -> Made:
@@ -178,15 +179,7 @@ def cogvideox() -> Made:
         temporal_compression_ratio=4,
         max_text_seq_length=WORDS,
     )
-
-    def call(batch: int = 1, seed: int = 0) -> dict[str, Any]:
-        return {
-            "hidden_states": noise(seed, batch, 3, 4, 4, 4),
-            "timestep": torch.full((batch,), 500),
-            "encoder_hidden_states": words(batch, 8, seed),
-        }
-
-    return network, call
+    return network, asked(3, 4, 4, 4, timestep=whole)
 
 
 def mochi() -> Made:
@@ -199,16 +192,7 @@ def mochi() -> Made:
         text_embed_dim=8,
         time_embed_dim=4,
     )
-
-    def call(batch: int = 1, seed: int = 0) -> dict[str, Any]:
-        return {
-            "hidden_states": noise(seed, batch, 4, 3, 4, 4),
-            "timestep": torch.full((batch,), 500.0),
-            "encoder_hidden_states": words(batch, 8, seed),
-            "encoder_attention_mask": heard(batch).bool(),
-        }
-
-    return network, call
+    return network, asked(4, 3, 4, 4, encoder_attention_mask=masked(torch.bool))
 
 
 def hunyuan_video() -> Made:
@@ -224,18 +208,16 @@ def hunyuan_video() -> Made:
         pooled_projection_dim=8,
         rope_axes_dim=(2, 4, 4),
     )
-
-    def call(batch: int = 1, seed: int = 0) -> dict[str, Any]:
-        return {
-            "hidden_states": noise(seed, batch, 4, 3, 4, 4),
-            "timestep": torch.full((batch,), 500),
-            "encoder_hidden_states": words(batch, 8, seed),
-            "encoder_attention_mask": heard(batch).bool(),
-            "pooled_projections": noise(seed + 3, batch, 8),
-            "guidance": torch.full((batch,), 6000.0),
-        }
-
-    return network, call
+    return network, asked(
+        4,
+        3,
+        4,
+        4,
+        timestep=whole,
+        encoder_attention_mask=masked(torch.bool),
+        pooled_projections=lambda batch, seed: noise(seed + 3, batch, 8),
+        guidance=lambda batch, _: torch.full((batch,), 6000.0),
+    )
 
 
 def hunyuan_video15() -> Made:
@@ -251,19 +233,16 @@ def hunyuan_video15() -> Made:
         image_embed_dim=8,
         rope_axes_dim=(2, 4, 4),
     )
-
-    def call(batch: int = 1, seed: int = 0) -> dict[str, Any]:
-        return {
-            "hidden_states": noise(seed, batch, 9, 3, 2, 2),
-            "timestep": torch.full((batch,), 500.0),
-            "encoder_hidden_states": words(batch, 8, seed),
-            "encoder_attention_mask": heard(batch).long(),
-            "encoder_hidden_states_2": words(batch, 8, seed + 1),
-            "encoder_attention_mask_2": heard(batch),
-            "image_embeds": torch.zeros(batch, 2, 8),
-        }
-
-    return network, call
+    return network, asked(
+        9,
+        3,
+        2,
+        2,
+        encoder_attention_mask=masked(torch.long),
+        encoder_hidden_states_2=lambda batch, seed: words(batch, 8, seed + 1),
+        encoder_attention_mask_2=masked(),
+        image_embeds=lambda batch, _: torch.zeros(batch, 2, 8),
+    )
 
 
 def latte() -> Made:
@@ -283,15 +262,7 @@ def latte() -> Made:
         caption_channels=8,
         video_length=3,
     )
-
-    def call(batch: int = 1, seed: int = 0) -> dict[str, Any]:
-        return {
-            "hidden_states": noise(seed, batch, 4, 3, 4, 4),
-            "timestep": torch.full((batch,), 500),
-            "encoder_hidden_states": words(batch, 8, seed),
-        }
-
-    return network, call
+    return network, asked(4, 3, 4, 4, timestep=whole)
 
 
 def allegro() -> Made:
@@ -308,16 +279,15 @@ def allegro() -> Made:
         patch_size=2,
         caption_channels=8,
     )
-
-    def call(batch: int = 1, seed: int = 0) -> dict[str, Any]:
-        return {
-            "hidden_states": noise(seed, batch, 4, 3, 4, 4),
-            "timestep": torch.full((batch,), 500),
-            "encoder_hidden_states": words(batch, 8, seed).unsqueeze(1),
-            "encoder_attention_mask": heard(batch),
-        }
-
-    return network, call
+    return network, asked(
+        4,
+        3,
+        4,
+        4,
+        timestep=whole,
+        encoder_hidden_states=lambda batch, seed: words(batch, 8, seed).unsqueeze(1),
+        encoder_attention_mask=masked(),
+    )
 
 
 NETWORKS = {

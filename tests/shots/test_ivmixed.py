@@ -15,7 +15,7 @@ from shots.errors import SpecError
 from shots.guidance import Evaluate, cfg
 from shots.ivmixed import gamma, matched, nfe, walk, zigzag
 from shots.levels import Level, Noising, noising_of
-from shots.sampling import ddim
+from shots.sampling import sample
 from shots.spec import IvMixed, ModelRef
 from tests.shots.toys import Asked, flow, network, vp
 
@@ -86,7 +86,8 @@ def published(x: torch.Tensor, settings: IvMixed, steps: int, scale: float) -> t
 def mixed(
     settings: IvMixed, image: Evaluate, video: Evaluate, schedule: Noising, levels: tuple[Level, ...]
 ) -> torch.Tensor:
-    return ddim(normal(0), levels, cfg(video, 7.5), before=(zigzag(image, video, settings, levels, schedule.level(0)),))
+    walk = zigzag(image, video, settings, levels, schedule.level(0))
+    return sample(normal(0), levels, cfg(video, 7.5), before=(walk,))
 
 
 def framewise(evaluate: Evaluate) -> Evaluate:

@@ -14,6 +14,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from shots.checkpoint import Checkpoint
 from shots.errors import Interrupted, SpecError
+from shots.memory import ONE_BY_ONE
 from shots.models import describe
 from shots.price import bill, predicted_nfe
 from shots.shoot import Footage, Model, Tail, load, shoot
@@ -227,8 +228,11 @@ def test_the_batched_path_is_the_same_up_to_rounding(
     batched = Model(tiny.card, tiny.backbone, torch.device("cpu"), None)
     pictures = Model(image.card, image.backbone, torch.device("cpu"), None)
     accelerated = list(shoot(specs, batched, None, None, {image.card.ref(): pictures}))
-    batched.short_of_memory = True
+    for model in (batched, pictures):
+        model.settle(ONE_BY_ONE)
     split = list(shoot(specs, batched, None, None, {image.card.ref(): pictures}))
+    for model in (batched, pictures):
+        model.settle(0)
     for one, two, other in zip(accelerated, split, shoot(specs, tiny, None, None, others), strict=True):
         torch.testing.assert_close(one.latents, other.latents, rtol=2e-3, atol=2e-3)
         torch.testing.assert_close(two.latents, other.latents, rtol=2e-3, atol=2e-3)

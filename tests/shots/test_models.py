@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shots.backbones.families import Traits
 from shots.errors import ModelError, ModelIncomplete, ModelNotFound, ModelRefuses
 from shots.model_files import REMEMBER, Remembered
 from shots.models import ModelCard, describe, embedded
@@ -105,7 +106,7 @@ WRONG: list[tuple[Callable[[Path], object], type[ModelError], str]] = [
     (lambda f: (f / UNET).write_bytes(b""), ModelIncomplete, "not a whole safetensors"),
     (lambda f: (f / UNET).unlink(), ModelIncomplete, "unet: no weights"),
     (pickled, ModelRefuses, "diffusion_pytorch_model.bin; such files are pickles"),
-    (variant, ModelIncomplete, "found only diffusion_pytorch_model.fp16.safetensors"),
+    (variant, ModelIncomplete, "found only diffusion_pytorch_model.fp16.safetensors; give `variant: fp16`"),
     (own_code, ModelRefuses, "unet is made by code of 'my_unet'"),
     (lambda f: edit(f / "unet/config.json", auto_map={"a": "b"}), ModelRefuses, "auto_map"),
     (lambda f: edit(f / "model_index.json", _class_name="FluxPipeline"), ModelRefuses, "is a FluxPipeline"),
@@ -303,3 +304,21 @@ def test_a_model_may_tell_the_clip_length_it_was_made_for(copy: Path) -> None:
     (folder / "longtake.json").write_text('{"frames_native": 99999}')
     with pytest.raises(ModelIncomplete, match="99999"):
         describe(str(folder))
+    (folder / "longtake.json").write_text('{"size_native": [48, 24]}')
+    assert describe(str(folder)).size_native == (48, 24)
+    (folder / "longtake.json").write_text('{"size_native": [50, 24]}')
+    with pytest.raises(ModelIncomplete, match="50x24 is no multiple of 8"):
+        describe(str(folder))
+
+
+def test_the_embedded_transformer_says_what_size_it_was_trained_at() -> None:
+    card = describe("pocket-dit")
+    assert (card.frames_native, card.size_native) == (9, (64, 64))
+
+
+def test_pictures_end_where_positions_do() -> None:
+    card = replace(CARD, traits=Traits(size_most=(96, 64)))
+    card.check_size(96, 64)
+    for size in ((112, 64), (96, 80)):
+        with pytest.raises(ModelRefuses, match="its positions end at 96x64"):
+            card.check_size(*size)

@@ -15,7 +15,7 @@ from shots.errors import SpecError
 from shots.guidance import guided_by
 from shots.levels import Level, Noising
 from shots.rng import clip_noise
-from shots.sampling import State, ddim, sample
+from shots.sampling import State, sample
 from shots.spec import Cfg, CfgPlusPlus, ClipSpec, Guidance, ModelRef, Recipe, Sampler, VideoGuide
 from shots.videoguide import Guide, Noise, guided, guided_steps, inner_levels, nfe, refresh, streams
 from tests.shots.toys import Asked, Network, flow, levels_at, network, published_times, vp
@@ -134,7 +134,7 @@ def plain(settings: VideoGuide) -> tuple[torch.Tensor, torch.Tensor, Asked, Draw
     levels = levels_at(schedule, published_times(10))
     teacher = Asked(TEACHER, schedule)
     found = run(settings, Cfg(3.0), Asked(STUDENT, schedule), teacher, levels, noise)
-    return found, ddim(normal(99), levels, guided_by(Cfg(3.0), Asked(STUDENT, schedule))), teacher, noise
+    return found, sample(normal(99), levels, guided_by(Cfg(3.0), Asked(STUDENT, schedule))), teacher, noise
 
 
 @pytest.mark.parametrize("settings", [VideoGuide(steps=0), VideoGuide(beta=1.0, low_pass=False), VideoGuide(until=1.0)])

@@ -18,7 +18,7 @@ from storage.ledger import Ledger
 from storage.owner import Owner
 from storage.rows import SlateRow
 from storage.schema import HEAD
-from storage.states import ProductionState
+from storage.states import ProductionState, Verdict
 from tests.storage.examples import key_of, slates_of, start_harbour, take_row
 
 FOLDER = Path(__file__).parent / "old"
@@ -48,6 +48,9 @@ def fill(ledger: Ledger) -> None:
     changed = [SlateRow("dawn", 1, key_of("blue"), '{"prompt": "blue, l\'été"}', "prompt changed", take=2)]
     ledger.start_production("night", "Night ✨", "n.yaml", "sha256:2", '{"plan": 2}', changed)
     ledger.claim_film("lost").release()
+    ledger.pin("night", "dawn", {1: key_of("blue")}, "the gull's right")
+    ledger.judge("night", "dawn", {1: key_of("blue")}, Verdict.PICKED, "calm")
+    ledger.add_retake("night", "dawn", 2**64 + 1, note="more wind")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import pytest
@@ -233,3 +234,14 @@ def test_measurements_are_of_one_model_on_one_device_and_the_newest_come_first(l
     assert ledger.speeds("m", "cpu") == expected
     assert ledger.speeds("m", "cpu", most=1) == expected[:1]
     assert ledger.speeds("another", "cpu") == []
+
+
+def test_a_take_is_counted_for_the_device_that_it_was_made_on(ledger: Ledger) -> None:
+    """A camera that has no model yet begins the attempt as 'auto'."""
+    (key,) = [row.key for row in slates_of(1)]
+    production = start_harbour(ledger, slates_of(1))
+    (attempt,) = ledger.begin_attempts(production, [key], "auto", "camera 1")
+    made = dataclasses.replace(take_row(key), environment={"device": "cuda:1"}, model_digest="m")
+    assert ledger.finish_attempt(attempt, made).device == "cuda:1"
+    assert len(ledger.speeds("m", "cuda:1")) == 1
+    assert ledger.speeds("m", "auto") == []

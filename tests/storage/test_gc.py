@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -10,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from storage import gc
+from storage.checkpoints import Checkpoints
 from storage.files import Files
 from storage.ledger import Ledger
 from storage.owner import Owner
 from storage.rows import SlateRow
-from storage.states import AttemptState, TakeState, Verdict
-from tests.storage.examples import key_of, slates_of, take_row
+from storage.states import AttemptState, ProductionState, TakeState, Verdict
+from tests.storage.examples import key_of, slates_of, start_harbour, take_row
 from tests.storage.processes import Worker
 from tests.storage.stored import produce, shoot
 
@@ -215,3 +218,32 @@ def test_a_file_that_two_takes_share_goes_with_the_last(ledger: Ledger, files: F
 def test_a_sound_database_says_so(ledger: Ledger, files: Files) -> None:
     produce(ledger, files, slates_of(2))
     assert ledger.check() == []
+
+
+def checkpoint(files: Files, name: str, *clips: str, days: float = 2.0) -> Path:
+    """What a camera leaves of half-made clips, written some days ago."""
+    header = json.dumps({"__metadata__": {"longtake": json.dumps(["Checkpoint", 1, clips, "longtake 1"])}}).encode()
+    path = Checkpoints(files.root).put(name, len(header).to_bytes(8, "little") + header + b"tensors")
+    os.utime(path, (time.time() - days * 86400,) * 2)
+    return path
+
+
+def test_checkpoints_stay_while_a_film_waits_for_one_of_their_clips(ledger: Ledger, files: Files) -> None:
+    rows = slates_of(4)
+    production = start_harbour(ledger, rows)
+    shoot(ledger, files, production, rows[0].key)
+    ledger.end_production(production, ProductionState.INTERRUPTED)
+    done = checkpoint(files, "done", rows[0].key)
+    waiting = checkpoint(files, "waiting", rows[0].key, rows[1].key, days=400)
+    foreign = checkpoint(files, "foreign", key_of("of another ledger"))
+    young = checkpoint(files, "young", rows[0].key, days=0.5)
+    torn = Checkpoints(files.root).folder / "torn.4711.partial"
+    torn.write_bytes(b"half")
+    os.utime(torn, (1, 1))
+    planned = gc.plan(ledger, files)
+    assert set(planned.checkpoints) == {done, foreign, torn}
+    assert planned.bytes == sum(path.stat().st_size for path in (done, foreign, torn))
+    checkpoint(files, "again", rows[2].key)
+    assert set(gc.sweep(ledger, files, planned).checkpoints) == {done, foreign, torn}
+    assert set(Checkpoints(files.root).folder.iterdir()) == {waiting, young, checkpoint(files, "again", rows[2].key)}
+    assert waiting in gc.plan(ledger, files, forget=["harbour"]).checkpoints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -72,7 +73,7 @@ def test_who_was_replaced_is_told_and_changes_nothing(ledger: Ledger) -> None:
             lambda: ledger.begin_attempts(production, [key], "cuda:0", "camera 1"),
             lambda: start_harbour(ledger, slates_of(1), lease=late),
             lambda: ledger.end_production(production, ProductionState.DONE),
-            lambda: ledger.still_ours(production),
+            ledger.while_ours(production).__enter__,
             lambda: ledger.record_film(production, "harbour.mp4", "sha256:a", 1, Fraction(8), "{}", "{}"),
         ):
             with pytest.raises(LeaseLost, match="taken over by another process"):
@@ -165,3 +166,21 @@ def test_an_owner_knows_who_lives() -> None:
     assert dataclasses.replace(here, started=here.started - 1).alive() is False
     assert dataclasses.replace(here, pid=2**22 + 1).alive() is False
     assert ELSEWHERE.alive() is None
+
+
+def test_nobody_takes_a_film_over_while_its_file_is_put_in_place(ledger: Ledger) -> None:
+    ours = ledger.claim_film("harbour", ELSEWHERE, ttl=0)  # silent for too long: anybody may take it over
+    production = start_harbour(ledger, slates_of(1), lease=ours)
+    order: list[str] = []
+
+    def take_over() -> None:
+        ledger.claim_film("harbour")
+        order.append("taken over")
+
+    other = threading.Thread(target=take_over)
+    with ledger.while_ours(production):
+        other.start()
+        other.join(0.5)
+        order.append("in place")
+    other.join()
+    assert order == ["in place", "taken over"]

@@ -80,7 +80,7 @@ def test_a_newer_ledger_is_refused_and_left_alone(ledger_url: str) -> None:
     Ledger.open(ledger_url).close()
     run(ledger_url, f"UPDATE {schema.VERSION_TABLE} SET version_num = '0042'")
     before = tables_in(ledger_url)
-    with pytest.raises(errors.LedgerTooNew, match=r"0042.*up to 0002.*pip install --upgrade longtake.*--db"):
+    with pytest.raises(errors.LedgerTooNew, match=r"0042.*up to 0003.*pip install --upgrade longtake.*--db"):
         Ledger.open(ledger_url)
     assert tables_in(ledger_url) == before
 

@@ -25,6 +25,7 @@ PUBLISHED = {
     "cogvideox_image": {"vae": FLAT, "transformer": {}},
     "mochi": {"vae": {}, "transformer": {}},
     "hunyuan_video": {"vae": {}, "transformer": {}},
+    "hunyuan_video_image": {"vae": {}, "transformer": {"image_condition_type": "token_replace"}},
     "hunyuan_video15": {"vae": {}, "transformer": {}},
     "hunyuan_video15_image": {"vae": {}, "transformer": {}},
     "latte": {"vae": FLAT, "transformer": {"patch_size": 2}},

@@ -79,10 +79,10 @@ def stock(backbone: Backbone, case: dict[str, Any], noise: torch.Tensor, scale: 
 
 def told(backbone: Backbone, case: dict[str, Any], scale: float) -> dict[str, Any]:
     """How a pipeline is told its guidance and its frames."""
-    if backbone.family.name == "hunyuan_video15":
+    if backbone.family.name.startswith("hunyuan_video15"):
         backbone.pipe.guider = diffusers.ClassifierFreeGuidance(guidance_scale=scale)
         return {"num_frames": case["frames"]}
-    if backbone.family.name == "hunyuan_video":
+    if backbone.family.name in ("hunyuan_video", "hunyuan_video_image"):
         return {"guidance_scale": SCALE, "true_cfg_scale": scale, "num_frames": case["frames"]}
     if backbone.family.name == "ltx2":
         others = {"stg_scale": 0.0, "modality_scale": 1.0, "guidance_rescale": 0.0}
@@ -96,7 +96,7 @@ def told(backbone: Backbone, case: dict[str, Any], scale: float) -> dict[str, An
 @contextmanager
 def isolated(pipe: Any) -> Iterator[None]:
     """LTX-2's picture without its sound, which the pipeline itself offers only for one of its guidance's passes."""
-    if type(pipe).__name__ != "LTX2Pipeline":
+    if not type(pipe).__name__.startswith("LTX2"):
         yield
         return
     forward = pipe.transformer.forward

@@ -365,14 +365,9 @@ def mochi() -> Any:
     return filled(d.MochiPipeline(scheduler, vae, w.t5_encoder(words), words, transformer))
 
 
-def hunyuan_video() -> Any:
-    from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE as TEMPLATE
-
-    llama = w.llama_words(TEMPLATE["template"].split("{}")[0], TEMPLATE["crop_start"])
+def hunyuan_parts(**settings: Any) -> dict[str, Any]:
+    """What the model with a picture and the one without have in common."""
     clip = w.clip_words(77)
-    vae = d.AutoencoderKLHunyuanVideo(
-        latent_channels=4, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4
-    )
     transformer = d.HunyuanVideoTransformer3DModel(
         in_channels=4,
         out_channels=4,
@@ -384,12 +379,35 @@ def hunyuan_video() -> Any:
         text_embed_dim=w.WIDTH,
         pooled_projection_dim=w.WIDTH,
         rope_axes_dim=(2, 4, 4),
+        **settings,
     )
-    scheduler = d.FlowMatchEulerDiscreteScheduler(shift=7.0)
-    made = d.HunyuanVideoPipeline(
-        w.llama_encoder(llama), llama, transformer, vae, scheduler, w.clip_encoder(clip, 77), clip
-    )
-    return filled(made)
+    return {
+        "transformer": transformer,
+        "vae": d.AutoencoderKLHunyuanVideo(
+            latent_channels=4, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4
+        ),
+        "scheduler": d.FlowMatchEulerDiscreteScheduler(shift=7.0),
+        "text_encoder_2": w.clip_encoder(clip, 77),
+        "tokenizer_2": clip,
+    }
+
+
+def hunyuan_video() -> Any:
+    from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE as TEMPLATE
+
+    words = w.llama_words(TEMPLATE["template"].split("{}")[0], TEMPLATE["crop_start"])
+    reading = {"text_encoder": w.llama_encoder(words), "tokenizer": words}
+    return filled(d.HunyuanVideoPipeline(**reading, **hunyuan_parts()))
+
+
+def hunyuan_video_image() -> Any:
+    from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video_image2video import DEFAULT_PROMPT_TEMPLATE as TEMPLATE
+
+    words = w.llava_words(TEMPLATE["template"], TEMPLATE["crop_start"])
+    seeing = {"image_processor": w.CLIPImageProcessorPil(size=96, crop_size=96)}
+    reading = {"text_encoder": w.llava(words), "tokenizer": words}
+    parts = hunyuan_parts(image_condition_type="token_replace", guidance_embeds=True)
+    return filled(d.HunyuanVideoImageToVideoPipeline(**reading, **seeing, **parts))
 
 
 def latte() -> Any:
@@ -487,6 +505,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "cogvideox15": lambda: cogvideox("1.5"),
     "mochi": mochi,
     "hunyuan_video": hunyuan_video,
+    "hunyuan_video_image": hunyuan_video_image,
     "hunyuan_video15": hunyuan_video15,
     "latte": latte,
 }

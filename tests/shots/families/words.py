@@ -13,6 +13,8 @@ from transformers import (
     GemmaTokenizer,
     LlamaConfig,
     LlamaModel,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
     PreTrainedTokenizerFast,
     Qwen2_5_VLTextConfig,
     Qwen2_5_VLTextModel,
@@ -82,6 +84,35 @@ def llama_words(prefix: str, length: int, template: str | None = None) -> PreTra
     words.chat_template = template
     assert len(words(prefix)["input_ids"]) == length
     return words
+
+
+def llava_words(template: str, length: int) -> PreTrainedTokenizerFast:
+    """As `llama_words`, before a prompt that is inside of a text; the picture's place there is one token."""
+    before, after = template.split("{}")
+    marks = ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<image>", "system", "assistant"]
+    words = llama_words("." * length, length)
+    words.add_tokens([tokenizers.AddedToken(mark, normalized=False, special=True) for mark in marks])
+    # The middle of what comes before is one token, so that all of it is as many as in the real vocabulary.
+    start, end = template.index("Describe"), template.index("<|eot_id|>")
+    rest = len(words(before[:start] + before[end:])["input_ids"])
+    words.add_tokens([tokenizers.AddedToken(before[start + length - rest - 1 : end], normalized=False, special=True)])
+    assert len(words(before)["input_ids"]) == length
+    assert words(after)["input_ids"][-3:-2] == [words.convert_tokens_to_ids("<|end_header_id|>")]
+    return words
+
+
+def llava(words: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
+    """Sees a picture as 24 x 24 tokens, as the real one does."""
+    text = llama_encoder(words).config
+    eye = CLIPVisionConfig(**EYE, num_hidden_layers=2, image_size=96)
+    return LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=eye,
+            text_config=text,
+            image_token_index=words.convert_tokens_to_ids("<image>"),
+            pad_token_id=words.pad_token_id,
+        )
+    )
 
 
 def llama_encoder(words: PreTrainedTokenizerFast) -> LlamaModel:

@@ -1,0 +1,108 @@
+"""A `Camera` inside a Ray actor. Nothing here calls Ray itself but through the handles that it is given."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .camera import Camera
+from .job import ENDINGS, Event, Job, Worker
+from .metrics import CameraMeter, RayMeter, metered
+from .ray_labs import encoded_by
+from .relay import Baton, Inbox
+
+if TYPE_CHECKING:
+    import numpy as np
+
+log = logging.getLogger("longtake.ray")
+
+
+class RayCamera:
+    """A `Camera` inside a Ray actor (several threads: one renders, the others hear `stop` and the neighbours).
+
+    Calls may overtake each other, so what is said about a job before its `shoot` has begun is kept for it.
+    """
+
+    def __init__(
+        self, files: str, name: str, device: str, threads: int, checkpoint_every: float, lab: Any = None
+    ) -> None:
+        encode = partial(encoded_by, lab) if lab is not None else None
+        self._camera = Camera(files, name, device, threads, checkpoint_every, encode)
+        self._meter = CameraMeter(RayMeter())
+        self._stop = threading.Event()  # for good
+        self._stopped: set[str] = set()  # these jobs only
+        self._lock = threading.Lock()
+        self._inboxes: dict[str, Inbox] = {}
+        self._batons: dict[str, Baton] = {}
+
+    def worker(self) -> Worker:
+        """Who this camera is; also proves that the actor is up."""
+        return self._camera.worker()
+
+    def stop(self, job_id: str = "") -> None:
+        """Stop a job between two steps; without its id, the running one and all that come."""
+        if job_id:
+            self._stopped.add(job_id)
+        else:
+            self._stop.set()
+
+    def _asked(self, job_id: str) -> bool:
+        return self._stop.is_set() or job_id in self._stopped
+
+    def shoot(self, job: Job, hears: bool = False) -> Iterator[Event]:
+        """Render a job; yields its events as they happen.
+
+        hears: the job that this one follows runs on another camera, which will tell this one what it needs to know.
+        """
+        with self._lock:  # of earlier jobs nobody speaks any more
+            self._inboxes = {n: inbox for n, inbox in self._inboxes.items() if n == job.follows}
+            self._batons = {n: baton for n, baton in self._batons.items() if n == job.id}
+        inbox = self._inbox(job.follows or "") if hears else None
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        who = self._camera.worker()
+        emit = metered(job, who.name, who.host, self._meter, events.put)
+        work = (job, emit, partial(self._asked, job.id), inbox, self._baton(job.id))
+        threading.Thread(target=self._camera.shoot, args=work, daemon=True).start()
+        while True:
+            event = events.get()
+            if isinstance(event, ENDINGS):
+                with self._lock:
+                    self._inboxes.pop(job.follows or "", None)
+                yield event
+                return
+            yield event
+
+    def lead(self, job_id: str, to: Any) -> None:
+        """The camera `to` renders the clips after this job's at the same time: hand it all that this one leaves."""
+
+        def hand(state: int, frames: np.ndarray) -> None:
+            try:
+                to.hear.remote(job_id, state, frames)
+            except Exception as error:  # whatever has become of the one that follows, this job goes on
+                log.warning("the camera that follows job %s does not hear: %s", job_id, error)
+
+        self._baton(job_id).lead(hand)
+
+    def hear(self, leader_id: str, state: int, frames: np.ndarray) -> None:
+        """The job that ours follows says what one of its states is (`shots.relay`)."""
+        self._inbox(leader_id).put(state, frames)
+
+    def hear_tail(self, leader_id: str, tail: str) -> None:
+        """The job that ours follows has stored this tail: in it is what may have been lost on its way to us."""
+        self._inbox(leader_id).end(self._camera.stored_tail(tail))
+
+    def lose(self, leader_id: str, why: str) -> None:
+        """The job that ours follows has ended before its time: ours stops when it needs what was not said yet."""
+        self._inbox(leader_id).lose(why)
+
+    def _inbox(self, leader_id: str) -> Inbox:
+        with self._lock:
+            return self._inboxes.setdefault(leader_id, Inbox())
+
+    def _baton(self, job_id: str) -> Baton:
+        with self._lock:
+            return self._batons.setdefault(job_id, Baton())

@@ -1,0 +1,87 @@
+"""The nodes of a Ray cluster as a pool of cameras sees them: what they offer, which of them are about to leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray._private.state import state
+
+from .errors import NoCamera
+
+
+@dataclass(frozen=True)
+class Node:
+    """One machine. id: Ray's, new whenever Ray is started there. host: the name that people know it by: what
+    `ray start --node-name` said, else its host name. leaving: it is being drained (its spot machine is taken away, or
+    somebody runs `ray drain-node`): what runs there may end, nothing new may begin."""
+
+    id: str
+    host: str
+    cpus: float
+    gpus: float
+    leaving: bool = False
+
+    def room(self, gpus: float) -> int:
+        """How many cameras it holds that take so many GPUs and a CPU core each."""
+        cores = int(self.cpus + 1e-6)
+        return min(cores, int(self.gpus / gpus + 1e-6)) if gpus else cores
+
+
+def look() -> dict[str, Node]:
+    """All nodes that are alive, by id. One question to the head, about a millisecond."""
+    leaving = state.get_draining_nodes()
+    return {
+        each["NodeID"]: Node(
+            each["NodeID"],
+            _name(each),
+            each["Resources"].get("CPU", 0.0),
+            each["Resources"].get("GPU", 0.0),
+            each["NodeID"] in leaving,
+        )
+        for each in ray.nodes()
+        if each["Alive"]
+    }
+
+
+def free(gpus: float) -> dict[str, int]:
+    """Node id -> cameras that it could start at this moment beside everything that runs there, of all runs."""
+    offers = state.available_resources_per_node()
+    return {id: Node(id, "", has.get("CPU", 0.0), has.get("GPU", 0.0)).room(gpus) for id, has in offers.items()}
+
+
+def gpus_per_camera(asked: float | None, nodes: dict[str, Node]) -> float:
+    """GPUs that a camera takes: as asked; else one where there are any, else none.
+
+    Raises:
+        NoCamera: GPUs were asked for, and no node has as many.
+    """
+    most = max((node.gpus for node in nodes.values()), default=0.0)
+    if asked is None:
+        return 1.0 if most >= 1 else 0.0
+    if asked > most:
+        have = ", ".join(f"{node.host}: {node.gpus:g}" for node in nodes.values()) or "no node at all"
+        raise NoCamera(
+            f"a camera asks for {asked:g} GPUs, and no node of the cluster has as many ({have}). "
+            "Start nodes with GPUs, or use --gpus-per-camera 0 to render on CPU cores."
+        )
+    return asked
+
+
+def others_wait(kind: str) -> bool:
+    """Do actors of another program on this cluster wait for a place?"""
+    ours = ray.get_runtime_context().get_job_id()
+    waiting = state.actor_table(None, None, "PENDING_CREATION")
+    return any(actor["JobID"] != ours and actor["ActorClassName"] == kind for actor in waiting.values())
+
+
+def placed(actor: Any) -> bool:
+    """Has an actor been given its place, so that only its process has to start?"""
+    told = state.actor_table(actor._actor_id.hex(), None, None)
+    return bool(told.get("Pid"))
+
+
+def _name(told: dict[str, Any]) -> str:
+    named = told.get("NodeName")
+    return str(named) if named and named != told["NodeManagerAddress"] else str(told["NodeManagerHostname"])

@@ -1,0 +1,321 @@
+"""The cameras of one run on a Ray cluster: hired on the nodes that have room, as many as jobs wait, and let go when
+their node leaves, fails, or when another run waits for the place."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnschedulableError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from storage.errors import StorageError
+
+from . import ray_nodes
+from .environment import code_version
+from .errors import ClusterError, ClusterMismatch, NoCamera
+from .job import Failure, Job, NodeSetAside, NodeTakenBack, Worker
+from .ray_camera import RayCamera
+from .ray_connection import LOOK
+from .ray_labs import Labs
+from .ray_nodes import Node
+from .trust import Trust
+
+log = logging.getLogger("longtake.ray")
+START_SECONDS = 120.0
+"""Seconds that the process of a camera may take to answer, once it has its place."""
+PATIENCE = 120.0
+"""Seconds that a run waits for nodes when none is left."""
+ASIDE_SECONDS = 900.0
+"""Seconds after which a node that was set aside is tried again."""
+IDLE_SECONDS = 5.0
+"""Seconds that a camera may have nothing to do while another run waits for its place."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a camera is. cameras: how many at most, None for as many as there is room for. gpus: that each takes, None
+    for one where there are any. device: as for `Camera`; `auto` is `cuda` where a camera has GPUs, else `cpu`.
+    every: seconds between checkpoints. aside: host -> why, of the nodes that the ledger has set aside."""
+
+    files: str
+    cameras: int | None = None
+    gpus: float | None = None
+    device: str = "auto"
+    every: float = 30.0
+    aside: Callable[[], Mapping[str, str]] = dict
+
+
+@dataclass
+class RaySeat:
+    """A camera actor and what it is doing. coming: its first word, until it has been heard. worker: who it is, then.
+    leaving: why it gets no more jobs; empty while it does. since: when it was hired, or had its last job."""
+
+    name: str
+    node: Node
+    actor: Any
+    coming: Any = None
+    worker: Worker | None = None
+    memory: int = 0
+    warm: str | None = None
+    chain: str | None = None
+    job: Job | None = None
+    stream: Any = None
+    leaving: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def free(self) -> bool:
+        """May it be given a job now?"""
+        return self.worker is not None and self.job is None and not self.leaving
+
+
+class RayPool:
+    """Cameras that come and go. `gone` is called with the name of each that goes.
+
+    Raises:
+        NoCamera: the cluster has no room for a single camera, or not for one with the GPUs that were asked for.
+    """
+
+    def __init__(self, terms: Terms, gone: Callable[[str], None] = lambda name: None) -> None:
+        self._terms, self._gone = terms, gone
+        self.seats: list[RaySeat] = []
+        self.trust = Trust()
+        self.nodes = ray_nodes.look()
+        self.gpus = ray_nodes.gpus_per_camera(terms.gpus, self.nodes)
+        if not any(node.room(self.gpus) for node in self.nodes.values()):
+            raise NoCamera(
+                f"the cluster offers {ray.cluster_resources()}: a camera needs a GPU or a CPU core. Add a node and try "
+                "again."
+            )
+        self._labs = Labs(terms.files) if self.gpus else None
+        self._aside: dict[str, float] = {}  # host -> when
+        self._told: set[str] = set()  # hosts that the ledger has set aside
+        self._refused: dict[str, ClusterError] = {}  # node id -> why no camera can run there
+        self._looked = -LOOK
+        self._alone_since: float | None = None
+
+    def look(self, demand: int) -> list[NodeSetAside | NodeTakenBack]:
+        """See which nodes there are, let go of cameras that must leave, hire as many as there is work for.
+
+        demand: jobs that wait or run. Looks once a second at most.
+
+        Raises:
+            NoCamera: no node is left, and none came for a while.
+            ClusterMismatch: every node that there is runs other code than this process.
+        """
+        now = time.monotonic()
+        if now - self._looked < LOOK:
+            return []
+        self._looked = now
+        self.nodes = ray_nodes.look()
+        events = self._respect_aside(now)
+        self._leave()
+        self._give_back(now)
+        self.hire(demand)
+        self._insist_on_somebody(demand, now)
+        return events
+
+    def hire(self, demand: int) -> None:
+        """Open cameras until there is one for every job, or no room."""
+        wanted = min(demand, self._terms.cameras or demand) - sum(not seat.leaving for seat in self.seats)
+        if wanted <= 0:
+            return
+        free = ray_nodes.free(self.gpus)
+        for _ in range(wanted):
+            node = self._best(free)
+            if node is None:
+                return
+            free[node.id] = free.get(node.id, 0) - 1
+            self._open(node)
+
+    def meet(self) -> None:
+        """Hear the first word of cameras that were hired."""
+        for seat in [seat for seat in self.seats if seat.coming is not None]:
+            if ray.wait([seat.coming], timeout=0)[0]:
+                try:
+                    self._welcome(seat, ray.get(seat.coming))
+                except RayError as error:
+                    self._stillborn(seat, error)
+            elif time.monotonic() - seat.since > START_SECONDS:
+                if ray_nodes.placed(seat.actor):
+                    self._stillborn(seat, TimeoutError(f"its process did not answer in {START_SECONDS:.0f} s"))
+                else:
+                    log.warning("%s waits for room on %s, which other programs use", seat.name, seat.node.host)
+                    seat.since = time.monotonic()
+
+    def dismiss(self, seat: RaySeat) -> None:
+        """Let a camera go, whatever it is doing."""
+        ray.kill(seat.actor)
+        if seat in self.seats:
+            self.seats.remove(seat)
+            self._gone(seat.name)
+
+    def failed(self, seat: RaySeat, job: Job, failure: Failure) -> list[NodeSetAside | NodeTakenBack]:
+        """A job failed on a camera: does its node fail too much? The only node there is stays."""
+        why = self.trust.failed(seat.node.id, job.film, job.specs[0].key, failure)
+        ids = self.trust.pardoned()
+        pardoned = {node.host for node in self.nodes.values() if node.id in ids} & self._aside.keys()
+        for host in pardoned:
+            self._take_back(host)
+        events: list[NodeSetAside | NodeTakenBack] = [NodeTakenBack(host) for host in pardoned]
+        if why and len(self._usable()) > 1 and seat.node.host not in self._aside:
+            log.warning("%s is set aside: %s", seat.node.host, why)
+            self._aside[seat.node.host] = time.monotonic()
+            self._leave()
+            events.append(NodeSetAside(seat.node.host, why))
+        return events
+
+    def most_memory(self) -> int:
+        """Bytes of the largest device among the cameras, 0 where nobody knows."""
+        return max((seat.memory for seat in self.seats), default=0)
+
+    def close(self) -> None:
+        """Let all cameras go."""
+        for seat in list(self.seats):
+            self.dismiss(seat)
+        if self._labs:
+            self._labs.close()
+
+    def _best(self, free: Mapping[str, int]) -> Node | None:
+        """The node for one more camera: one with room at this moment, and of those the emptiest."""
+        taken: dict[str, int] = {}
+        for seat in self.seats:
+            taken[seat.node.id] = taken.get(seat.node.id, 0) + 1
+        roomy = [node for node in self._usable() if node.room(self.gpus) > taken.get(node.id, 0)]
+        share = {node.id: taken.get(node.id, 0) / node.room(self.gpus) for node in roomy}
+        return min(roomy, key=lambda node: (free.get(node.id, 0) <= 0, share[node.id]), default=None)
+
+    def _usable(self) -> list[Node]:
+        """Nodes that cameras may be on. Where all are set aside, those are better than none."""
+        there = [
+            node
+            for node in self.nodes.values()
+            if not node.leaving and node.id not in self._refused and node.room(self.gpus)
+        ]
+        return [node for node in there if node.host not in self._aside] or there
+
+    def _open(self, node: Node) -> None:
+        names = {seat.name for seat in self.seats}
+        name = next(f"camera-{n}" for n in itertools.count(1) if f"camera-{n}" not in names)
+        threads = max(1, int(node.cpus) // node.room(self.gpus))
+        device = self._terms.device
+        if device == "auto":
+            device = "cuda" if self.gpus else "cpu"
+        options: dict[str, Any] = {"num_cpus": 1} | ({"num_gpus": self.gpus} if self.gpus else {})
+        there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+        # One thread renders; the others hear `stop`, neighbours in a chain, and whether it is alive.
+        hired = ray.remote(RayCamera).options(max_concurrency=4, max_restarts=0, scheduling_strategy=there, **options)
+        lab = self._labs.on(node) if self._labs else None
+        actor = hired.remote(self._terms.files, name, device, threads, self._terms.every, lab)
+        self.seats.append(RaySeat(name, node, actor, actor.worker.remote()))
+
+    def _welcome(self, seat: RaySeat, worker: Worker) -> None:
+        seat.coming, seat.since = None, time.monotonic()
+        if worker.code_version == code_version():
+            seat.worker = worker
+            seat.memory = int(worker.memory * min(1.0, self.gpus or 1.0))
+            return
+        self._refuse(
+            seat,
+            ClusterMismatch(
+                f"{seat.name} on {seat.node.host} runs longtake {worker.code_version}, we run {code_version()}: "
+                "their pixels could differ. Install the same version on every node."
+            ),
+        )
+
+    def _stillborn(self, seat: RaySeat, error: Exception) -> None:
+        """A camera did not start. A node where that happens again and again is left alone."""
+        if seat.node.id in self.nodes and not seat.leaving and not isinstance(error, ActorUnschedulableError):
+            log.warning("%s did not start on %s: %s", seat.name, seat.node.host, error)
+            told = Failure("NotStarted", _last_line(error), worker=True)
+            missing = "ModuleNotFoundError" in str(error) or "No module named" in str(error)
+            # Each on a node of its own accord: no clip is to blame.
+            if self.trust.failed(seat.node.id, "", f"start on {seat.node.id}", told) or missing:
+                self._refuse(
+                    seat,
+                    NoCamera(
+                        f"no camera starts on {seat.node.host}: {told.message}. Is the same longtake installed on "
+                        "every node?"
+                    ),
+                )
+                return
+        self.dismiss(seat)
+
+    def _refuse(self, seat: RaySeat, why: ClusterError) -> None:
+        log.warning("%s is not used: %s", seat.node.host, why)
+        self._refused[seat.node.id] = why
+        for each in [each for each in self.seats if each.node.id == seat.node.id]:
+            self.dismiss(each)
+
+    def _respect_aside(self, now: float) -> list[NodeSetAside | NodeTakenBack]:
+        """Nodes that the ledger has set aside, or taken back, and those whose time is over."""
+        try:
+            told = set(self._terms.aside())
+        except StorageError as error:
+            log.warning("the ledger could not be asked about nodes: %s", error)
+            told = self._told
+        for host in told:
+            self._aside.setdefault(host, now)
+        for host in (self._told - told) & self._aside.keys():
+            self._take_back(host)  # somebody has, by a command
+        self._told = told
+        over = [host for host, since in self._aside.items() if now - since > ASIDE_SECONDS]
+        for host in over:
+            self._take_back(host)
+        return [NodeTakenBack(host) for host in over]
+
+    def _take_back(self, host: str) -> None:
+        log.warning("%s gets work again", host)
+        del self._aside[host]
+        for node in self.nodes.values():
+            if node.host == host:
+                self.trust.forget(node.id)
+
+    def _leave(self) -> None:
+        """Cameras on nodes that leave or are set aside write a checkpoint and go; those on dead nodes are gone."""
+        usable = {node.id for node in self._usable()}
+        for seat in [seat for seat in self.seats if not seat.leaving]:
+            node = self.nodes.get(seat.node.id)
+            if node is None:
+                if seat.job is None:
+                    self.dismiss(seat)
+            elif seat.node.id not in usable:
+                seat.leaving = f"{node.host} is being drained" if node.leaving else f"{node.host} was set aside"
+                log.warning("%s leaves: %s", seat.name, seat.leaving)
+                if seat.job is None:
+                    self.dismiss(seat)
+                else:
+                    seat.actor.stop.remote()
+
+    def _give_back(self, now: float) -> None:
+        """Idle cameras make room when another run waits for a place."""
+        idle = [seat for seat in self.seats if seat.free and now - seat.since > IDLE_SECONDS]
+        if idle and ray_nodes.others_wait(RayCamera.__name__):
+            log.warning("another run waits: %s given back", ", ".join(seat.name for seat in idle))
+            for seat in idle:
+                self.dismiss(seat)
+
+    def _insist_on_somebody(self, demand: int, now: float) -> None:
+        if self.seats or not demand:
+            self._alone_since = None
+            return
+        self._alone_since = self._alone_since or now
+        here = [self._refused[id] for id in self.nodes if id in self._refused]
+        if here and not self._usable():
+            raise here[0]
+        if now - self._alone_since > PATIENCE:
+            raise NoCamera(
+                f"no camera is left, and no node came within {PATIENCE:.0f} s. See `ray status`, then run again."
+            )
+        if now - self._alone_since < LOOK:
+            log.warning("no node of the cluster can hold a camera; waiting %.0f s for one", PATIENCE)
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

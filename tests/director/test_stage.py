@@ -1,0 +1,197 @@
+"""The real run loop and a real ledger on simulated cameras: failures, followers, holds, other producers."""
+
+import random
+
+import pytest
+
+from cluster.job import Failure, Job
+from director.bench.cluster import run_loop
+from director.bench.simulated import Simulated, Times, film, made
+from storage.ledger import Ledger
+from storage.owner import Owner
+from storage.states import AttemptState
+
+QUICK = Times(load=0.0, job=0.0)
+DIED = Failure("WorkerDied", "the worker died", worker=True)
+BAD = Failure("BadFootage", "not a number", "Traceback\n in decode\n")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr("director.failing.FIRST_PAUSE", 0.01)
+
+
+def attempts(folder, plan) -> list:
+    with Ledger.open(folder / "ledger.sqlite") as ledger:
+        found = ledger.attempts_of(clip.key for clip in plan.clips)
+        return [attempt for each in found.values() for attempt in each]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("together", [False, True])
+def test_cameras_that_die_at_random_cost_attempts_and_nothing_else(tmp_path, seed, together):
+    chance = random.Random(seed)
+    plans = [film("a", [20, 3, 9]), film("b", [33])]
+    cluster = Simulated(3, QUICK, seed, together, mishap=lambda job, _: DIED if chance.random() < 0.25 else None)
+    results, _ = run_loop(plans, cluster, tmp_path)
+    assert [(r.state, r.rendered) for r in results] == [("done", 32), ("done", 33)]
+    for plan in plans:
+        done = [each.key for each in attempts(tmp_path, plan) if each.state == AttemptState.DONE]
+        assert sorted(done) == sorted(clip.key for clip in plan.clips)
+
+
+def test_a_failed_job_is_tried_on_another_camera(tmp_path):
+    tried = []
+
+    def once(job: Job, _: int) -> Failure | None:
+        tried.append(job.avoid)
+        return DIED if len(tried) == 1 else None
+
+    (result,), _ = run_loop([film("a", [2])], Simulated(2, QUICK, mishap=once), tmp_path)
+    assert result.state == "done"
+    assert tried[0] == ""
+    workers = [each.worker for each in attempts(tmp_path, result.plan)]
+    assert tried[1] in workers
+    assert len(set(workers)) == 2
+
+
+def test_a_bad_film_does_not_keep_the_others(tmp_path):
+    bad = film("bad", [9, 1])
+    poison = bad.shots[0].clips[0].key
+    cluster = Simulated(2, QUICK, together=True, mishap=lambda job, _: BAD if poison in job.keys else None)
+    results, _ = run_loop([bad, film("good", [12])], cluster, tmp_path)
+    assert [result.state for result in results] == ["partial", "done"]
+    assert results[0].rendered == 1
+    assert "BadFootage: not a number" in results[0].message
+    failed = [each for each in attempts(tmp_path, bad) if each.state == AttemptState.FAILED and each.key == poison]
+    assert len(failed) == 2
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        assert [hold.chain_key for hold in ledger.holds()] == [poison]
+
+
+def test_groups_that_do_not_fit_are_halved_and_those_like_them_are_smaller_at_once(tmp_path):
+    sizes = []
+
+    def full(job: Job, memory: int) -> Failure | None:
+        sizes.append(len(job.keys))
+        return Failure("OutOfMemory", "no room", memory=True) if len(job.keys) > 2 else None
+
+    (result,), _ = run_loop([film("a", [16])], Simulated(1, QUICK, memory=[24], mishap=full), tmp_path)
+    assert (result.state, result.rendered) == ("done", 16)
+    assert sizes == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+
+
+def test_a_clip_alone_goes_to_the_camera_with_more_memory(tmp_path):
+    def full(job: Job, memory: int) -> Failure | None:
+        return Failure("OutOfMemory", "no room", memory=True) if memory < 80 else None
+
+    (result,), _ = run_loop([film("a", [1])], Simulated(2, QUICK, memory=[24, 80], mishap=full), tmp_path)
+    assert result.state == "done"
+    (result,), _ = run_loop([film("b", [1], "c")], Simulated(2, QUICK, memory=[24, 40], mishap=full), tmp_path)
+    assert result.state == "partial"
+    assert "the most that a camera here has" in result.message
+
+
+def test_a_clip_that_another_production_renders_is_waited_for(tmp_path):
+    """Its owner finishes one clip and dies over the next: the first is taken as it is, the second is rendered here."""
+    plan = film("a", [3])
+    first, second, _ = (clip.key for clip in plan.clips)
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        rows = [_slate(clip) for clip in plan.clips]
+        other = ledger.start_production("other", "t", "p", "d", "{}", rows)
+        gone = Owner("elsewhere", "machine", 1, 1)
+        claims = ledger.claim_clips([first, second], 2, gone, ttl=3.0)
+        assert len(claims) == 2
+
+    def finish(job: Job, _: int) -> Failure | None:
+        return None
+
+    cluster = Simulated(1, QUICK, mishap=finish)
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        (number,) = ledger.begin_attempts(other, [first], "cpu", "w", gone)
+        spec = plan.clips[0].spec
+        taken = []
+
+        class Late(Simulated):
+            def wait(self, timeout):
+                if not taken and self.stopped:
+                    taken.append(ledger.finish_attempt(number, made(spec, first)))
+                return super().wait(timeout)
+
+            stopped = False
+
+            def withdraw(self, job_id):
+                self.stopped = True
+                super().withdraw(job_id)
+
+        cluster = Late(1, QUICK)
+        (result,), _ = run_loop([plan], cluster, tmp_path)
+    assert (result.state, result.rendered, result.cached) == ("done", 2, 1)
+    assert [each.key for each in attempts(tmp_path, plan) if each.key == first] == [first]
+
+
+def _slate(clip):
+    from shots.spec import canonical
+    from storage.rows import SlateRow
+
+    return SlateRow(clip.slate.shot, clip.slate.clip, clip.key, canonical(clip.spec.to_dict()))
+
+
+def test_takes_that_the_film_does_not_show_come_last(tmp_path):
+    from dataclasses import replace
+
+    shown, spare = film("a", [1, 1, 1]), film("spare", [1] * 3)
+    others = [
+        tuple(replace(clip, slate=replace(clip.slate, shot="s0", take=n)) for clip in shot.clips)
+        for n, shot in enumerate(spare.shots, 2)
+    ]
+    shot = replace(shown.shots[0], others=tuple(others))
+    order = []
+
+    def note(job: Job, _: int) -> None:
+        order.append(job.rank.extra)
+
+    (result,), _ = run_loop(
+        [replace(shown, shots=(shot, *shown.shots[1:]))], Simulated(1, QUICK, mishap=note), tmp_path
+    )
+    assert result.state == "done"
+    assert order == [False] * 3 + [True] * 3
+
+
+def test_clips_at_work_when_three_processes_died_come_last_and_are_not_held(tmp_path):
+    plan = film("a", [1, 1])
+    key = plan.clips[0].key
+    for _ in range(3):
+        with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+            lease = ledger.claim_film("a", Owner.here())
+            production = ledger.start_production("a", "t", "p", "d", "{}", [_slate(c) for c in plan.clips], lease)
+            ledger.begin_attempts(production, [key], "cpu", "w")
+            lease.release()
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.claim_film("a").release()
+        assert len(ledger.losses([key])[key]) == 3
+    order = []
+
+    def note(job: Job, _: int) -> None:
+        order.append((job.keys[0] == key, job.rank.extra))
+
+    (result,), _ = run_loop([plan], Simulated(1, QUICK, mishap=note), tmp_path)
+    assert result.state == "done"
+    assert order == [(False, False), (True, True)]
+
+
+def test_a_deadline_and_a_priority_reach_the_cameras(tmp_path):
+    from dataclasses import replace
+
+    from director.planned import Terms
+
+    terms = Terms(priority=3, deadline="2030-01-01 00:00+00:00", share=2.0)
+    seen = []
+
+    def note(job: Job, _: int) -> None:
+        seen.append(job.rank)
+
+    run_loop([replace(film("a", [9]), terms=terms)], Simulated(1, QUICK, mishap=note), tmp_path)
+    first, last = seen
+    assert (first.priority, first.deadline, first.share) == (3, 1893456000.0, 2.0)
+    assert (first.work, first.path, last.work, last.path) == (400, 450, 50, 50)
