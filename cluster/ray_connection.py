@@ -21,8 +21,9 @@ log = logging.getLogger("longtake.ray")
 KNOCK_SECONDS = 4.0
 LOOK = 1.0
 """Seconds between two looks at the head, and at the nodes."""
-MISSES = 5
-"""Looks in a row that the head may miss before the run ends."""
+DEAD_SECONDS, SILENT_SECONDS = 4.0, 45.0
+"""How long the head may be away before the run ends: when its machine says that nobody listens, and when the network
+says nothing."""
 _ON_NETWORK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch for systems where a cluster is one machine, and so listens on loopback alone. Ray on Linux listens on
 all interfaces without it, also when nobody else is meant."""
@@ -38,7 +39,8 @@ class Connection:
     """
 
     def __init__(self, address: str | None) -> None:
-        self._misses = 0
+        self._away_since: float | None = None
+        self.lost = False
         self._next = 0.0
         self._alone = False
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")
@@ -67,18 +69,19 @@ class Connection:
             ClusterUnreachable: it has not for a while.
         """
         if time.monotonic() < self._next:
-            return not self._misses
+            return self._away_since is None
         self._next = time.monotonic() + LOOK
         try:
             knock(self._head, 1.0)
-            self._misses = 0
-            return True
-        except ClusterUnreachable:
-            self._misses += 1
+            self._away_since = None
+        except ClusterUnreachable as error:
             log.warning("the head of the Ray cluster at %s does not answer", self._head)
-            if self._misses >= MISSES:
+            self._away_since = self._away_since or time.monotonic()
+            dead = isinstance(error.__cause__, ConnectionRefusedError)
+            if time.monotonic() - self._away_since >= (DEAD_SECONDS if dead else SILENT_SECONDS):
+                self.lost = True
                 raise gone(f"its head at {self._head} does not answer") from None
-            return False
+        return self._away_since is None
 
     def close(self) -> None:
         """Leave the cluster; one of our own ends, and nothing of it is left on the disk."""
@@ -114,7 +117,7 @@ def knock(address: str, seconds: float = KNOCK_SECONDS) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
     except (OSError, OverflowError) as error:
-        raise _unreachable(f"no Ray cluster answers at {address!r}", error) from None
+        raise _unreachable(f"no Ray cluster answers at {address!r}", error) from error
 
 
 def gone(why: object) -> ClusterUnreachable:

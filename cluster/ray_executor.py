@@ -96,7 +96,8 @@ class OnRay:
 
     def close(self) -> None:
         try:
-            self._pool.close()
+            if not self._connection.lost:  # without a head nobody can be told, and cameras end with their driver
+                self._pool.close()
         except RayError as error:
             log.warning("cameras could not be ended: %s", error)
         finally:
@@ -184,7 +185,7 @@ class OnRay:
             events = [JobStopped(job.id, seat.leaving)]
         elif isinstance(event, JobFailed):
             events += self._pool.failed(seat, job, event.failure)
-        if seat.leaving:
+        if seat.leaving or seat.lent:
             self._pool.dismiss(seat)
         return events
 

@@ -6,12 +6,15 @@ A cluster that does not answer, a job that it does not know, and a job that has 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+import ray
 from ray.dashboard.utils import get_address_for_submission_client
 from ray.exceptions import RayError
 from ray.job_submission import JobSubmissionClient
@@ -19,6 +22,8 @@ from ray.job_submission import JobSubmissionClient
 from .errors import ClusterUnreachable, JobRefused
 from .secrets import hidden
 
+logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)  # it tells of every closed connection
+atexit.unregister(ray.shutdown)  # asking begins nothing that must be ended, and this would load half of Ray at the end
 USUAL = "http://127.0.0.1:8265"
 PATIENCE = (4.0, 60.0)
 """Seconds to reach the dashboard, and to wait for its answer; Ray itself would wait for ever."""
@@ -115,6 +120,11 @@ class Jobs:
                 except RuntimeError as error:
                     raise JobRefused(f"the log of {id} ended early: {_line(error)}") from None
         finally:
+            left = asyncio.all_tasks(loop)  # a signal may have ended the wait for the next piece
+            for task in left:
+                task.cancel()
+            if left:
+                loop.run_until_complete(asyncio.wait(left))
             loop.run_until_complete(pieces.aclose())
             loop.close()
 

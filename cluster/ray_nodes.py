@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ import ray
 from ray._private.state import state
 
 from .errors import NoCamera
+
+SETTLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,29 @@ def free(gpus: float) -> dict[str, int]:
     return {id: Node(id, "", has.get("CPU", 0.0), has.get("GPU", 0.0)).room(gpus) for id, has in offers.items()}
 
 
+def settled(gpus: float | None) -> tuple[dict[str, Node], float]:
+    """The nodes, and the GPUs of a camera. A cluster that has just been started gets some seconds for its first node.
+
+    Raises:
+        NoCamera: no node can hold a camera, or none has the GPUs that were asked for.
+    """
+    limit = time.monotonic() + SETTLE_SECONDS
+    while True:
+        nodes = look()
+        try:
+            each = gpus_per_camera(gpus, nodes)
+            if any(node.room(each) for node in nodes.values()):
+                return nodes, each
+            raise NoCamera(
+                f"the cluster offers {ray.cluster_resources()}: a camera needs a CPU core, and the GPUs that it is to "
+                "have. Add a node and try again."
+            )
+        except NoCamera:
+            if time.monotonic() > limit:
+                raise
+        time.sleep(0.5)
+
+
 def gpus_per_camera(asked: float | None, nodes: dict[str, Node]) -> float:
     """GPUs that a camera takes: as asked; else one where there are any, else none.
 
@@ -69,11 +95,17 @@ def gpus_per_camera(asked: float | None, nodes: dict[str, Node]) -> float:
     return asked
 
 
-def others_wait(kind: str) -> bool:
-    """Do actors of another program on this cluster wait for a place?"""
+def rivals(kind: str) -> tuple[int, bool]:
+    """Programs on this cluster that have actors of a kind or wait for some, this one among them; and whether one of the
+    others waits."""
     ours = ray.get_runtime_context().get_job_id()
-    waiting = state.actor_table(None, None, "PENDING_CREATION")
-    return any(actor["JobID"] != ours and actor["ActorClassName"] == kind for actor in waiting.values())
+    alive, waiting = _programs(kind, "ALIVE"), _programs(kind, "PENDING_CREATION")
+    return len(alive | waiting | {ours}), bool(waiting - {ours})
+
+
+def _programs(kind: str, doing: str) -> set[str]:
+    actors = state.actor_table(None, None, doing).values()
+    return {actor["JobID"] for actor in actors if actor["ActorClassName"] == kind}
 
 
 def placed(actor: Any) -> bool:

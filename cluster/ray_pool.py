@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -54,7 +55,8 @@ class Terms:
 @dataclass
 class RaySeat:
     """A camera actor and what it is doing. coming: its first word, until it has been heard. worker: who it is, then.
-    leaving: why it gets no more jobs; empty while it does. since: when it was hired, or had its last job."""
+    leaving: why it gets no more jobs; empty while it does. lent: it goes to another run after its job. since: when it
+    was hired, or had its last job."""
 
     name: str
     node: Node
@@ -67,6 +69,7 @@ class RaySeat:
     job: Job | None = None
     stream: Any = None
     leaving: str = ""
+    lent: bool = False
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -86,18 +89,13 @@ class RayPool:
         self._terms, self._gone = terms, gone
         self.seats: list[RaySeat] = []
         self.trust = Trust()
-        self.nodes = ray_nodes.look()
-        self.gpus = ray_nodes.gpus_per_camera(terms.gpus, self.nodes)
-        if not any(node.room(self.gpus) for node in self.nodes.values()):
-            raise NoCamera(
-                f"the cluster offers {ray.cluster_resources()}: a camera needs a GPU or a CPU core. Add a node and try "
-                "again."
-            )
+        self.nodes, self.gpus = ray_nodes.settled(terms.gpus)
         self._labs = Labs(terms.files) if self.gpus else None
         self._aside: dict[str, float] = {}  # host -> when
         self._told: set[str] = set()  # hosts that the ledger has set aside
         self._refused: dict[str, ClusterError] = {}  # node id -> why no camera can run there
-        self._looked = -LOOK
+        self._looked = self._asked = -IDLE_SECONDS
+        self._share: int | None = None  # cameras that we may have while another run waits
         self._alone_since: float | None = None
 
     def look(self, demand: int) -> list[NodeSetAside | NodeTakenBack]:
@@ -116,14 +114,15 @@ class RayPool:
         self.nodes = ray_nodes.look()
         events = self._respect_aside(now)
         self._leave()
-        self._give_back(now)
+        self._make_room(now)
         self.hire(demand)
         self._insist_on_somebody(demand, now)
         return events
 
     def hire(self, demand: int) -> None:
         """Open cameras until there is one for every job, or no room."""
-        wanted = min(demand, self._terms.cameras or demand) - sum(not seat.leaving for seat in self.seats)
+        limits = (demand, self._terms.cameras, self._share)
+        wanted = min(each for each in limits if each is not None) - sum(not seat.leaving for seat in self.seats)
         if wanted <= 0:
             return
         free = ray_nodes.free(self.gpus)
@@ -250,8 +249,8 @@ class RayPool:
     def _refuse(self, seat: RaySeat, why: ClusterError) -> None:
         log.warning("%s is not used: %s", seat.node.host, why)
         self._refused[seat.node.id] = why
-        for each in [each for each in self.seats if each.node.id == seat.node.id]:
-            self.dismiss(each)
+        self.dismiss(seat)
+        self._leave()
 
     def _respect_aside(self, now: float) -> list[NodeSetAside | NodeTakenBack]:
         """Nodes that the ledger has set aside, or taken back, and those whose time is over."""
@@ -286,20 +285,28 @@ class RayPool:
                 if seat.job is None:
                     self.dismiss(seat)
             elif seat.node.id not in usable:
-                seat.leaving = f"{node.host} is being drained" if node.leaving else f"{node.host} was set aside"
+                seat.leaving = f"{node.host} is being drained" if node.leaving else f"{node.host} is not used any more"
                 log.warning("%s leaves: %s", seat.name, seat.leaving)
                 if seat.job is None:
                     self.dismiss(seat)
                 else:
                     seat.actor.stop.remote()
 
-    def _give_back(self, now: float) -> None:
-        """Idle cameras make room when another run waits for a place."""
-        idle = [seat for seat in self.seats if seat.free and now - seat.since > IDLE_SECONDS]
-        if idle and ray_nodes.others_wait(RayCamera.__name__):
-            log.warning("another run waits: %s given back", ", ".join(seat.name for seat in idle))
-            for seat in idle:
-                self.dismiss(seat)
+    def _make_room(self, now: float) -> None:
+        """While another run waits for a place, idle cameras go, and busy ones above our share do when they are done."""
+        if now - self._asked < IDLE_SECONDS:
+            return
+        self._asked = now
+        runs, waiting = ray_nodes.rivals(RayCamera.__name__)
+        self._share = math.ceil(sum(node.room(self.gpus) for node in self._usable()) / runs) if waiting else None
+        if self._share is None:
+            return
+        for seat in [seat for seat in self.seats if seat.free and now - seat.since > IDLE_SECONDS]:
+            log.warning("another run waits: %s is given back", seat.name)
+            self.dismiss(seat)
+        busy = [seat for seat in self.seats if seat.job is not None]
+        for seat in busy[self._share :]:
+            seat.lent = True
 
     def _insist_on_somebody(self, demand: int, now: float) -> None:
         if self.seats or not demand:

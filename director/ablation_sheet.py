@@ -39,11 +39,13 @@ def sheet(title: str, about: str, shown: Sequence[Shown], left_out: Sequence[str
     for number, one in enumerate(shown):
         y = TOP + number * row
         _label(draw, one, shown[0], y)
+        before = 0
         for place, index in enumerate(spread(range(len(one.frames)), across)):
             x = MARGIN + LABEL + place * (wide + GAP)
             page.paste(thumbnail(one.frames[index], (wide, high)), (x, y))
-            if index in one.starts and index:
+            if any(before < start <= index for start in one.starts):
                 draw.rectangle((x - GAP // 2 - 1, y, x - GAP // 2, y + high - 1), ACCENT)
+            before = index
     for number, line in enumerate(notes):
         y = TOP + len(shown) * row + 28 * number
         draw.text((MARGIN, y), shortened(line, SMALL, width - 2 * MARGIN), QUIET, font(SMALL))

@@ -109,7 +109,15 @@ def _placed(clip: PlannedClip, chosen: Stand) -> PlannedClip:
     if spec.dropped + clip.kept > spec.frames:
         has = f"has {spec.frames - spec.dropped} frames to show, and {clip.kept} are needed here"
         raise _misfit(clip, chosen, has)
-    return replace(clip, spec=spec, key=chosen.key, first=spec.dropped, nfe=sum(n for _, n in costs), bill=costs, instead=chosen.why)
+    return replace(
+        clip,
+        spec=spec,
+        key=chosen.key,
+        first=spec.dropped,
+        nfe=sum(n for _, n in costs),
+        bill=costs,
+        instead=chosen.why,
+    )
 
 
 def _misfit(clip: PlannedClip, chosen: Stand, how: str) -> UsageError:

@@ -21,6 +21,7 @@ from . import cli_choices, cli_cluster, cli_models, cli_records, cli_store, cli_
 from .options import (
     AcceptStale,
     Cameras,
+    CheckpointEvery,
     Data,
     Db,
     Deadline,
@@ -31,6 +32,8 @@ from .options import (
     GpusPerCamera,
     Hook,
     Json,
+    Metrics,
+    On,
     Priority,
     Shots,
     Stale,
@@ -137,9 +140,7 @@ def plan(
 @app.command()
 def render(
     storyboards: Storyboards,
-    on: Annotated[
-        str, typer.Option("--on", help="`local`: this process. `ray`: RAY_ADDRESS, or a local Ray.")
-    ] = "local",
+    on: On = "local",
     cameras: Cameras = None,
     gpus_per_camera: GpusPerCamera = None,
     device: Annotated[
@@ -149,18 +150,13 @@ def render(
     lockstep: Annotated[int, typer.Option("--lockstep", min=1, help="Clips denoised together at most.")] = 8,
     retry_held: Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")] = False,
     progress: Annotated[str, typer.Option("--progress", help="auto, live, plain, json, openjd or none.")] = "auto",
-    checkpoint_every: Annotated[
-        float,
-        typer.Option("--checkpoint-every", min=0, help="Seconds of sampling that a crash may cost; 0: a whole clip."),
-    ] = 30.0,
+    checkpoint_every: CheckpointEvery = 30.0,
     priority: Priority = None,
     deadline: Deadline = None,
     gpu_hours: GpuHours = None,
     hook: Hook = None,
     webhooks: Webhooks = True,
-    metrics: Annotated[
-        int | None, typer.Option("--metrics", min=1, max=65535, help="Port for Prometheus, on this machine only.")
-    ] = None,
+    metrics: Metrics = None,
     shot: Shots = None,
     since: From = None,
     until: Until = None,
@@ -264,7 +260,8 @@ def bench(
     which: Annotated[
         list[str] | None,
         typer.Argument(
-            help="continuity, lockstep, methods, places, plan, quality, render, splice, storage; all when left out."
+            help="cluster, continuity, lockstep, methods, places, plan, quality, render, splice, storage; "
+            "all when left out."
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller cases; ratios are rougher.")] = False,

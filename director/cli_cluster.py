@@ -12,7 +12,7 @@ import typer
 
 from .options import Cameras, Data, Db, Films, GpusPerCamera, Json, Storyboards, Webhooks, print_json
 from .places import Places, places
-from .stop import Stop
+from .stop import Stop, Stopped
 
 if TYPE_CHECKING:
     from storage.ledger import Ledger
@@ -31,6 +31,7 @@ Send = Annotated[
         "--send", metavar="NAME", help="Environment variable to give to the job: whoever reads its jobs reads it."
     ),
 ]
+RetryHeld = Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show its log until it ends; exit with the run's exit code.")]
 
 
@@ -40,7 +41,7 @@ def submit(
     cameras: Cameras = None,
     gpus_per_camera: GpusPerCamera = None,
     lockstep: Annotated[int, typer.Option("--lockstep", min=1, help="Clips denoised together at most.")] = 8,
-    retry_held: Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")] = False,
+    retry_held: RetryHeld = False,
     checkpoint_every: Annotated[
         float, typer.Option("--checkpoint-every", min=0, help="Seconds of sampling that a crash may cost.")
     ] = 30.0,
@@ -152,6 +153,7 @@ def cancel(
 
 def resume(
     run: Name,
+    retry_held: RetryHeld = False,
     address: Address = None,
     send: Send = None,
     wait: Wait = False,
@@ -169,10 +171,44 @@ def resume(
             (os.environ[n] for n in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS") if n in os.environ), ""
         )
         environment = sent(send or ())
-        handed = again(session, ledger, found, reach(here or found.last.address), environment)
+        handed = again(session, ledger, found, reach(here or found.last.address), environment, retry_held)
         if wait:
             _follow_to_the_end(session, handed)
-    typer.echo(f"{run} is handed over, for the {len(handed.submissions)}. time; longtake status {run}", err=True)
+    typer.echo(f"{run} is handed over again (submission {handed.last.number}); longtake status {run}", err=True)
+
+
+def nodes(
+    take_back: Annotated[
+        list[str] | None, typer.Option("--take-back", metavar="HOST", help="Give this node work again.")
+    ] = None,
+    set_aside: Annotated[
+        list[str] | None, typer.Option("--set-aside", metavar="HOST", help="Give this node no more work.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever asks.")] = "set aside by hand",
+    as_json: Json = False,
+    data: Data = None,
+    db: Db = None,
+) -> None:
+    """Nodes that get no work, and why: those that failed too much, and those set aside by hand. Runs see it at once."""
+    from .errors import UsageError
+    from .session import look
+
+    with look(places(data, db=db), create=bool(set_aside)) as session:
+        ledger = session.ledger
+        for host in set_aside or ():
+            assert ledger is not None
+            ledger.set_aside(host, reason)
+        for host in take_back or ():
+            if ledger is None or not ledger.take_back(host):
+                raise UsageError(f"--take-back {host}: it is not set aside; `longtake nodes` lists those that are")
+        found = ledger.aside() if ledger else {}
+    if as_json:
+        print_json({"schema": "longtake.nodes.v1", "aside": found})
+        return
+    for host, why in found.items():
+        typer.echo(f"{host} gets no work: {why}")
+    if not found:
+        typer.echo("no node is set aside")
 
 
 def _films(films: Path | None) -> Path | None:
@@ -205,10 +241,14 @@ def _follow_to_the_end(session: Session, run: Run) -> None:
     try:
         for piece in reach(run.last.address).follow(run.last.job):
             _echo(piece)
+        found = await_end(session.ledger, run)
     except ClusterError as error:
         if not settle(session.ledger, run).over:
             typer.echo(f"its log cannot be followed: {error}", err=True)
-    found = await_end(session.ledger, run)
+        found = await_end(session.ledger, run)
+    except Stopped as stopped:
+        typer.echo(f"you do not look on any more, and {run.id} goes on: longtake logs -f {run.id}", err=True)
+        raise typer.Exit(stopped.code) from None
     typer.echo(f"{run.id} is {found.state}{f': {found.note}' if found.note else ''}", err=True)
     raise typer.Exit(found.exit_code)
 
@@ -231,11 +271,12 @@ def commands(stop: Stop) -> dict[str, Callable[..., None]]:
         on: Annotated[
             str, typer.Option("--on", help="`ray`: RAY_ADDRESS, or a local Ray. `local`: this process.")
         ] = "ray",
+        retry_held: RetryHeld = False,
         db: Db = None,
     ) -> None:
         """Work off a run here: what its job on the cluster does. Fetches the package from the store, and renders it."""
         from .drive import drive as work
 
-        raise typer.Exit(work(run, number, db, on, stop))
+        raise typer.Exit(work(run, number, db, {"on": on} | ({"retry_held": True} if retry_held else {}), stop))
 
-    return {command.__name__: command for command in (submit, runs, logs, pause, cancel, resume, drive)}
+    return {command.__name__: command for command in (submit, runs, logs, pause, cancel, resume, nodes, drive)}

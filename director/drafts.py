@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from cluster.environment import code_version
 from cluster.job import Job
@@ -13,6 +14,7 @@ from shots.spec import ClipSpec
 from storage.ledger import Ledger
 from storage.rows import Take
 
+from .insist import insist
 from .planned import Plan, PlannedClip
 
 
@@ -23,13 +25,13 @@ def begun(ledger: Ledger, job: Job) -> Job:
     if not beginnings(job.specs):
         return job
     stops = set()
-    for placed in ledger.takes_at(job.film, job.shot, job.first).get(job.first, ()):
+    for placed in insist(lambda: ledger.takes_at(job.film, job.shot, job.first)).get(job.first, ()):
         spec = json.loads(placed.spec_json)
         stop = spec["sampler"].get("stop_after")
         if stop is not None and stop < first.sampler.made and spec["seed"] == first.seed:
             stops.add(int(stop))
     for stop in sorted(stops, reverse=True):
-        if found := _drafts(ledger, (*job.chain, *job.specs), len(job.chain), stop):
+        if found := insist(partial(_drafts, ledger, (*job.chain, *job.specs), len(job.chain), stop)):
             return replace(job, starts=tuple(take.latents for take in found))
     return job
 

@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import threading
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,14 +33,16 @@ if TYPE_CHECKING:
     from .observer import FilmResult
 
 log = logging.getLogger("longtake.drive")
-BEAT = 5.0
+BEAT = 2.0
 """Seconds between two words to the ledger."""
 ENDS = {0: RunState.DONE, 1: RunState.FAILED, 3: RunState.PARTIAL, 5: RunState.SPENT}
 WISHED = {"pause": RunState.PAUSED, "cancel": RunState.CANCELLED}
 
 
-def drive(name: str, number: int | None, database: str | None, on: str, stop: Stop) -> int:
+def drive(name: str, number: int | None, database: str | None, how: Mapping[str, Any], stop: Stop) -> int:
     """Work off a submission of a run (the newest, unless `number` says which); the exit code.
+
+    how: fields of `session.Rendering` that take the place of those that the run was submitted with.
 
     Raises:
         UsageError: no such run in any ledger that is known here. Stopped: a signal or a wish. And all that a
@@ -50,7 +53,7 @@ def drive(name: str, number: int | None, database: str | None, on: str, stop: St
         ledger.run_begins(name, number)
         with _Voice(ledger, name, number, stop) as voice:
             try:
-                results = _render(session, run, on, stop)
+                results = _render(session, run, how, stop)
             except Stopped:
                 wish = voice.wish()
                 voice.ends(WISHED.get(wish or "", RunState.INTERRUPTED), 75, f"asked to {wish}" if wish else "a signal")
@@ -69,7 +72,7 @@ def workplace(places: Places, run: str) -> Path:
     return places.data.absolute() / "runs" / run
 
 
-def _render(session: Session, run: Run, on: str, stop: Stop) -> list[FilmResult]:
+def _render(session: Session, run: Run, given: Mapping[str, Any], stop: Stop) -> list[FilmResult]:
     assert session.files is not None
     assert session.ledger is not None
     if (theirs := run.options.get("code_version")) != code_version():
@@ -77,7 +80,8 @@ def _render(session: Session, run: Run, on: str, stop: Stop) -> list[FilmResult]
     folder = workplace(session.places, run.id)
     shutil.rmtree(folder, ignore_errors=True)
     boards = unpack(_package(session, run), folder)
-    how = Rendering(**({"on": on, "progress": "plain"} | dict(run.options["rendering"])))  # type: ignore[call-overload]
+    submitted: Any = run.options["rendering"]
+    how = Rendering(**({"on": "ray", "progress": "plain"} | submitted | dict(given)))
     how.check()
     session.ledger.run = run.id
     results = session.render([str(board) for board in boards], how, stop)

@@ -68,6 +68,7 @@ class Hooks(Quiet):
     def __init__(self, everywhere: Sequence[Target] = (), storyboards: bool = True) -> None:
         self._everywhere, self._storyboards = list(everywhere), storyboards
         self._films: dict[str, Plan] = {}
+        self._over: set[str] = set()
         self._lines: dict[tuple[str, tuple[str, ...]], _Line] = {}  # one for each place, whatever the events
         self._patience = PATIENCE
 
@@ -86,7 +87,8 @@ class Hooks(Quiet):
             self._tell("shot_failed", self._films[segment.film], state="running", **what, **error)
 
     def film_ends(self, result: FilmResult) -> None:
-        plan = self._films.pop(result.plan.film, result.plan)
+        plan = self._films.get(result.plan.film, result.plan)
+        self._over.add(plan.film)
         self._tell(
             f"film_{result.state}" if f"film_{result.state}" in EVENTS else "film_partial",
             plan,
@@ -101,9 +103,9 @@ class Hooks(Quiet):
 
     def run_stops(self, why: str) -> None:
         self._patience = HURRY
-        for plan in self._films.values():
-            self._tell("run_stopped", plan, state="stopped", message=hidden(why))
-        self._films = {}
+        for name, plan in self._films.items():
+            if name not in self._over:
+                self._tell("run_stopped", plan, state="stopped", message=hidden(why))
 
     def close(self) -> None:
         """Wait for what is being told, not for ever."""

@@ -5,6 +5,7 @@ What a setting means and where it comes from stands beside its class in `shots.s
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
@@ -23,7 +24,6 @@ Correlation = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 Cutoff = Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]
 Bend = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 LoraWeight = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
-Variant = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$", max_length=40)]
 Ends = Annotated[list[Strength], Field(min_length=2, max_length=2)]
 _START = "Share of the steps after which it begins. Default: 0."
 _STOP = "Share of the steps after which it ends. Default: 1."
@@ -35,6 +35,15 @@ def _quantizer(value: Any) -> str:
     raise refuse("no such quantization", ", ".join(KINDS), tuple(KINDS))
 
 
+def _variant(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z]\w{0,39}", value):
+        return value
+    raise refuse(
+        "not a variant", "what stands in the names of the weights files, such as fp16 of model.fp16.safetensors"
+    )
+
+
+Variant = Annotated[str, PlainValidator(_variant), WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z]\w{0,39}$"})]
 Quantizer = Annotated[str, PlainValidator(_quantizer), WithJsonSchema({"enum": list(KINDS)})]
 
 
@@ -73,7 +82,11 @@ class Quantization(ShortPart):
 
 
 def _several(value: Any) -> Any:
-    return (value,) if isinstance(value, str | dict) else tuple(value) if isinstance(value, list) else value
+    if isinstance(value, str | dict | Lora):
+        return (value,)
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    raise refuse("not a LoRA", "a file, folder or hub id, a mapping with `id` and `weight`, or a list of these")
 
 
 class _OneOrMore:

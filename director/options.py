@@ -40,6 +40,14 @@ AcceptStale = Annotated[
     typer.Option("--accept-stale", metavar="SELECTOR", help="For these, an earlier take will do, this once."),
 ]
 Stale = Annotated[bool, typer.Option("--stale", help="Only clips that an edit has made stale.")]
+On = Annotated[str, typer.Option("--on", help="`local`: this process. `ray`: RAY_ADDRESS, or a local Ray.")]
+CheckpointEvery = Annotated[
+    float,
+    typer.Option("--checkpoint-every", min=0, help="Seconds of sampling that a crash may cost; 0: a whole clip."),
+]
+Metrics = Annotated[
+    int | None, typer.Option("--metrics", min=1, max=65535, help="Port for Prometheus, on this machine only.")
+]
 Hook = Annotated[
     list[str] | None,
     typer.Option(

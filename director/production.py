@@ -147,8 +147,8 @@ class Production(Stage):
 
     def _look_around(self) -> None:
         """What no event tells: films taken over, hours spent, clips that others have finished."""
-        if self._heart.usurped:
-            self._heart.usurped = False
+        if self._heart.usurped or self._usurped:
+            self._heart.usurped = self._usurped = False
             self._leave_usurped()
         now = time.monotonic()
         if now < self._next_look:

@@ -22,6 +22,7 @@ Written by `python -m director.reference`; a test keeps it current.
 | 2 | usage, or an invalid storyboard |
 | 3 | finished, with shots missing; `longtake status` says which and what to do |
 | 4 | `plan --check` found clips to render |
+| 5 | the hours that a film may cost (`gpu_hours`) are spent; what is finished stays |
 | 75 | interrupted (SIGTERM); run the same command to go on |
 | 130 | interrupted by Ctrl-C; run the same command to go on |
 """

@@ -79,9 +79,16 @@ def report(tally: Tally, name: str) -> dict[str, Any]:
         "eta_p90": ahead.p90,
         "camera_seconds_left": ahead.camera_seconds,
         "chains": [_chain(w) for w in work],
-        "cameras": [_camera(tally, camera) for camera in tally.cameras.values()],
+        "cameras": [_camera(tally, camera) for camera in tally.cameras.values() if _tells(tally, camera, name)],
         "last": _last(film),
     }
+
+
+def _tells(tally: Tally, camera: Camera, name: str) -> bool:
+    """A camera is told of by the film that it works for; one that waits, by the first film that is not over."""
+    if work := tally.work.get(camera.job or ""):
+        return work.segment.film == name
+    return name == next((n for n, film in tally.films.items() if film.state in ("rendering", "cutting")), None)
 
 
 def _last(film: FilmCount) -> dict[str, Any] | None:

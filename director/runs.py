@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from rich.text import Text
 
@@ -52,7 +53,12 @@ class Standing:
 
 
 def reach(address: str) -> Jobs:
-    """The jobs of a cluster. Raises ClusterUnreachable."""
+    """The jobs of a cluster. Raises ClusterUnreachable; UsageError for an address with a password in it."""
+    if "@" in urlsplit(address).netloc:
+        raise UsageError(
+            "the cluster's address holds a password, which would be recorded with the run; give the address without "
+            "it, and a token in RAY_AUTH_TOKEN where the cluster asks for one"
+        )
     from cluster.ray_token import use_token
 
     use_token()
@@ -78,12 +84,12 @@ def standing(ledger: Ledger, run: Run, ask: Reach = reach) -> Standing:
     """How a run stands. Only a run that has not ended by its own word makes the cluster be asked."""
     last = run.last
     if last.state not in OPEN:
-        back = last.state is RunState.LOST and last.silent is not None and last.silent < QUIET / 2
+        back = last.state is RunState.LOST and (last.heard_at or 0) > (last.ended_at or 0)  # it was out of reach only
         return Standing(run, "running" if back else str(last.state), last.message or "", not back)
     try:
         job = ask(last.address).find(last.job)
     except ClusterUnreachable as error:
-        return _unheard(run, str(error))
+        return _unheard(run, f"the cluster does not answer from here: {error}")
     if job.state == "pending":
         return Standing(run, "waiting", "the cluster has not started it yet", False)
     if job.state == "running":
@@ -92,26 +98,24 @@ def standing(ledger: Ledger, run: Run, ask: Reach = reach) -> Standing:
     now = ledger.find_run(run.id)  # it may have said its last word while we asked
     if now is not None and (now.last.number, now.last.state) != (last.number, last.state):
         return standing(ledger, now, ask)
-    if run.wish and job.state == "ended":
+    if job.state == "absent":  # from elsewhere the same address may be another cluster: its driver is asked, too
+        return _unheard(run, f"the cluster at {last.address} knows no job {last.job}")
+    if run.wish:
         wished = RunState.CANCELLED if run.wish == "cancel" else RunState.PAUSED
         return Standing(run, wished, f"ended when asked to {run.wish}", True)
-    if job.state == "absent":
-        return Standing(run, RunState.LOST, f"the cluster at {last.address} knows no job {last.job}", True)
     code = "" if job.exit_code is None else f" with exit code {job.exit_code}"
     note = f"its job ended{code} without a word from its driver: {hidden(job.message.strip())[-1000:]}"
     return Standing(run, RunState.LOST if last.state is RunState.RUNNING else RunState.FAILED, note, True)
 
 
 def _unheard(run: Run, why: str) -> Standing:
-    """The cluster does not answer from here; the driver's last word to the ledger says a little."""
+    """The cluster does not say; the driver's last word to the ledger says a little."""
     last = run.last
     silent = last.silent if last.silent is not None else time.time() - last.submitted_at
     heard = f"its driver was last heard of {silent:.0f} s ago" if last.silent is not None else "its driver never began"
     if last.silent is not None and silent < QUIET:
-        return Standing(run, "running", f"{heard}; the cluster does not answer from here", False)
-    if silent < QUIET:
-        return Standing(run, "unknown", f"{heard}, and the cluster does not answer: {why}", False)
-    return Standing(run, RunState.LOST, f"{heard}, and the cluster does not answer: {why}", True)
+        return Standing(run, "running", f"{heard}; {why}", False)
+    return Standing(run, "unknown" if silent < QUIET else RunState.LOST, f"{heard}, and {why}", silent >= QUIET)
 
 
 def settle(ledger: Ledger, run: Run, ask: Reach = reach) -> Standing:
@@ -153,8 +157,10 @@ def cancel(ledger: Ledger, run: Run, now: bool = False, ask: Reach = reach) -> S
     return found
 
 
-def again(session: Session, ledger: Ledger, run: Run, jobs: Jobs, environment: dict[str, str]) -> Run:
-    """Hand a run that has ended without being done to a cluster once more.
+def again(
+    session: Session, ledger: Ledger, run: Run, jobs: Jobs, environment: dict[str, str], retry_held: bool = False
+) -> Run:
+    """Hand a run that has ended without being done to a cluster once more. retry_held: with held shots tried again.
 
     Raises:
         UsageError: it is done, or still at work. FileMissing, FileDamaged: its package. ClusterUnreachable, JobRefused.
@@ -171,7 +177,7 @@ def again(session: Session, ledger: Ledger, run: Run, jobs: Jobs, environment: d
         raise UsageError(f"run {run.id} is {found.state}{f' ({found.note})' if found.note else ''}; wait for its end")
     session.files.open_verified(run.package)
     handed = ledger.submit_again(run.id, job_of(run.id, found.run.last.number + 1), jobs.address)
-    submit(session, handed, environment, jobs)
+    submit(session, handed, environment, jobs, ["--retry-held"] if retry_held else [])
     return handed
 
 

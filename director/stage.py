@@ -23,6 +23,7 @@ from cluster.job import (
     Stepped,
     Worker,
 )
+from storage.errors import LeaseLost
 from storage.ledger import Ledger
 from storage.owner import Owner
 from storage.rows import Take
@@ -66,6 +67,7 @@ class Stage(ABC):
         self._cutting = Cutting(cut, show, self._takes)
         self._claims = Claims(ledger)
         self._elsewhere: list[Shooting] = []
+        self._usurped = False  # some film was found to be another's and nobody has looked since
 
     @abstractmethod
     def _cut_off(self, film: FilmUnderWay) -> None:
@@ -90,9 +92,9 @@ class Stage(ABC):
         match event:
             case Started(worker=worker):
                 self._started(shooting, worker)
-            case Loading(model=model):
+            case Loading(model=model) if shooting.attempts:  # else its beginning was not shown
                 self._show.job_loads(segment, model)
-            case Stepped(step=step, steps=steps):
+            case Stepped(step=step, steps=steps) if shooting.attempts:
                 self._show.job_steps(segment, step, steps)
             case ClipDone():
                 self._clip_done(shooting, event)
@@ -120,7 +122,12 @@ class Stage(ABC):
             self._dispatch.withdraw(shooting)
             return
         owner = Owner(worker.host, "", worker.pid, 0)
-        numbers = insist(lambda: self._ledger.begin_attempts(film.production, keys, worker.device, worker.name, owner))
+        begin = partial(self._ledger.begin_attempts, film.production, keys, worker.device, worker.name, owner)
+        try:
+            numbers = insist(begin)
+        except LeaseLost:  # this film's trouble, and no other's
+            film.usurped = self._usurped = True
+            return
         shooting.attempts = dict(zip(keys, numbers, strict=True))
         self._show.job_begins(shooting.segment, worker)
         self._dispatch.lead(shooting)

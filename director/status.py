@@ -146,6 +146,9 @@ def _next(film: Film, state: str, held: bool, whole: bool, where: Places, films:
     command = f"{shlex.quote(film.last.storyboard_path)}{where.options(films)}"
     if state == "running":
         return "wait, or stop it with Ctrl-C in its terminal; nothing finished is lost"
+    if film.last.run and (held or not whole or state != "done"):
+        mend = "mend the cause named above, then: " if held else ""
+        return f"{mend}{where.reminder}longtake resume {film.last.run}{' --retry-held' if held else ''}"
     if held:
         return f"mend the cause named above, then: {where.reminder}longtake render --retry-held {command}"
     if not whole or state != "done":

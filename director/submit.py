@@ -81,11 +81,15 @@ def hand_over(session: Session, storyboards: Sequence[str], how: Handover, jobs:
     return run
 
 
-def submit(session: Session, run: Run, environment: Mapping[str, str], jobs: Jobs) -> None:
-    """Hand the newest submission of a recorded run to the cluster. Raises ClusterUnreachable, JobRefused."""
+def submit(session: Session, run: Run, environment: Mapping[str, str], jobs: Jobs, more: Sequence[str] = ()) -> None:
+    """Hand the newest submission of a recorded run to the cluster. more: words for its driver's command line.
+
+    Raises ClusterUnreachable, JobRefused.
+    """
     assert session.ledger is not None
     last = run.last
-    line = entrypoint(_words(session.places, run), is_here(jobs.address))
+    words = ["drive", run.id, "--submission", str(last.number), "--db", str(run.options["database"]), *more]
+    line = entrypoint(words, is_here(jobs.address))  # where to find the run; all else is in its row
     about = {"longtake_run": run.id, "longtake_submission": str(last.number)}
     try:
         jobs.submit(last.job, line, environment, about)
@@ -198,9 +202,3 @@ def _options(places: Places, how: Handover, here: bool) -> dict[str, Any]:
         "database": database,
         "code_version": code_version(),
     }
-
-
-def _words(places: Places, run: Run) -> list[str]:
-    """The driver's command line: where to find the run; all else is in its row."""
-    options = run.options
-    return ["drive", run.id, "--submission", str(run.last.number), "--db", str(options["database"])]

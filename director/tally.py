@@ -185,7 +185,7 @@ class Tally(Quiet):
     def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None:
         with self.lock:
             film = self.films[segment.film]
-            self._leave(segment, 0.0, failed=True)
+            self._leave(segment, 0.0, failed=True, gone=failure.worker)
             rest = {key for key in segment.keys if key in film.left}
             if held:
                 self._lose(segment, 0.0)
@@ -198,7 +198,7 @@ class Tally(Quiet):
 
     def job_leaves(self, segment: Segment, why: str) -> None:
         with self.lock:
-            self._leave(segment, 0.0, failed=True)
+            self._leave(segment, 0.0, failed=True, gone=bool(why))
             film = self.films[segment.film]
             film.waiting |= {key for key in segment.keys if key in film.left}
 
@@ -278,7 +278,8 @@ class Tally(Quiet):
         together = 1 if isinstance(spec.recipe.chain, Anchor) else max(1, len(work.todo))
         self.paces.setdefault(kind, deque(maxlen=PACES)).append(seconds / together)
 
-    def _leave(self, segment: Segment, busy: float, failed: bool = False) -> None:
+    def _leave(self, segment: Segment, busy: float, failed: bool = False, gone: bool = False) -> None:
+        """A segment has left its camera. gone: which is not to be counted until it is heard of again."""
         work = self.work.pop(segment.name, None)
         if work is None:
             return
@@ -288,6 +289,8 @@ class Tally(Quiet):
         if work.camera.job == segment.name:
             work.camera.job, work.camera.since = None, self.clock()
             work.camera.busy += busy
+        if gone:
+            self.cameras.pop((work.camera.worker.name, work.camera.worker.host), None)
 
     def _lose(self, segment: Segment, kept: float) -> None:
         """What a failure has cost is known now."""

@@ -68,7 +68,6 @@ def show_verify(found: dict[str, Any]) -> None:
 
 
 def _stored(ledger: Ledger, files: Files, repair: bool) -> tuple[int, list[Problem]]:
-    files = files.fresh()  # which has read nothing yet, so that it reads everything
     uses = ledger.file_uses()
     problems = []
     try:
@@ -77,44 +76,36 @@ def _stored(ledger: Ledger, files: Files, repair: bool) -> tuple[int, list[Probl
         present = set()
         problems.append(_unreadable("part of the store", Path(error.filename or files.root), error))
     for id in sorted(present | set(uses)):
-        path = _place(files, id)
+        path = files.place(id)
         used = ", ".join(f"{use.kind} of {use.key[:12]}" for use in uses.get(id, ())) or UNUSED
         try:
             _read(files, id)
         except (FileDamaged, FileMissing) as error:
             state = "missing" if isinstance(error, FileMissing) else "damaged"
             if repair and files.mend(id):
-                mended = {"what": used, "path": str(path), "state": "mended", "next": f"{state}; put right from a copy"}
+                mended = {"what": used, "path": path, "state": "mended", "next": f"{state}; put right from a copy"}
                 problems.append(mended)
                 continue
             ledger.drop_file(id, state)
             done = "" if state == "missing" else _aside(files, id)
             mend = "the next render of its film makes it again" if id in uses else "nothing has to be done"
-            problems.append({"what": used, "path": str(path), "state": state, "next": done + mend})
+            if any(use.kind == "package" for use in uses.get(id, ())):
+                mend = "submit the storyboards of that run again"
+            problems.append({"what": used, "path": path, "state": state, "next": done + mend})
         except (FilesError, OSError) as error:
             problems.append(_unreadable(used, path, error))
     return len(present | set(uses)), problems
 
 
-def _place(files: Files, id: str) -> Path:
-    """Where a stored file should lie, whether it is there or not."""
-    try:
-        return files.path(id)
-    except FileMissing as error:
-        return error.path
-    except OSError:  # its folder may not be entered
-        return files.root / id
-
-
 def _read(files: Files, id: str) -> None:
-    """Read a stored file to its end, when `files` has not read it yet.
+    """Read a stored file to its end, where the store is.
 
     Raises:
         FileMissing, FileDamaged: it is surely not there, or not what it was.
         FilesError, OSError: it cannot be read, which says nothing about its bytes.
     """
     try:
-        files.open_verified(id)
+        files.check(id)
     except FileDamaged as error:
         if len(error.found) != len(error.expected):  # not a hash: the disk gave nothing
             raise FilesError(error.found) from error
@@ -127,7 +118,7 @@ def _read(files: Files, id: str) -> None:
         raise FilesError("a link that leads nowhere") from error
 
 
-def _unreadable(what: str, path: Path, error: Exception) -> Problem:
+def _unreadable(what: str, path: str | Path, error: Exception) -> Problem:
     said = f"{error.strerror or error}" if isinstance(error, OSError) else f"{error}"
     return {
         "what": what,

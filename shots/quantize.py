@@ -33,7 +33,6 @@ KINDS: Mapping[str, Kind] = {
     "torchao-int8": Kind("torchao", 8),
     "torchao-float8": Kind("torchao", 8),
     "quanto-int8": Kind("optimum.quanto", 8),
-    "quanto-int4": Kind("optimum.quanto", 4.5),
     "quanto-float8": Kind("optimum.quanto", 8),
 }
 """What a storyboard may say -> how weights are stored then."""
@@ -65,19 +64,14 @@ def check(quantized: Quantized | None, family: Family, parts: tuple[str, ...]) -
         what = f"quantization {quantized.name!r} is not known; use one of {', '.join(KINDS)}, or none"
         raise ModelRefuses(what).concerning("quantization")
     _check_installed(kind.package, f"quantization {quantized.name}")
-    mine = tuple(part for part in family.weights if part in parts)
-    chosen = quantized.parts or tuple(part for part in _networks(family) if part in mine)
-    strange = [part for part in chosen if part not in mine or part == "vae"]
+    # A VAE is mostly convolutions, and AnimateDiff's motion modules are copied into its network.
+    mine = tuple(part for part in family.weights if part in parts and part not in ("vae", "motion_adapter"))
+    chosen = quantized.parts or tuple(part for part in family.denoisers if part in mine)
+    strange = [part for part in chosen if part not in mine]
     if strange:
-        allowed = ", ".join(part for part in mine if part != "vae")
-        what = f"quantization of {', '.join(strange)}: a {family.name} has {allowed} to quantize"
+        what = f"quantization of {', '.join(strange)}: what can be quantized of {family.name} is {', '.join(mine)}"
         raise ModelRefuses(what).concerning("quantization", "parts")
     return Quantized(quantized.name, tuple(sorted(chosen)))
-
-
-def _networks(family: Family) -> tuple[str, ...]:
-    # AnimateDiff's network is made of two folders, and the motion modules are no linear layers' worth.
-    return family.denoisers
 
 
 def _check_installed(package: str, what: str) -> None:
@@ -122,9 +116,10 @@ _QUANTO = {"diffusers": "weights_dtype", "transformers": "weights"}
 
 
 def _torchao(kind: str) -> Any:
-    from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig
+    import importlib
 
-    return Int8WeightOnlyConfig() if kind == "int8" else Float8WeightOnlyConfig()
+    module: Any = importlib.import_module("torchao.quantization")
+    return module.Int8WeightOnlyConfig() if kind == "int8" else module.Float8WeightOnlyConfig()
 
 
 def _bitsandbytes(kind: str, dtype: Any) -> dict[str, Any]:

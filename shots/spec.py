@@ -244,7 +244,7 @@ class ClipSpec:
                 recipe=recipe_from_dict(data["recipe"]),
                 **rest,
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise SpecError(f"not a clip spec: {error}") from None
 
 

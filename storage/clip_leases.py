@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, or_, select, update
 
 from .database import CHUNK, Database, clock, select_in
 from .leases import TTL, held_from, owner_of, shorten
@@ -22,6 +22,13 @@ from .tables import attempts, insert_new, leases, takes
 
 CLIP = "clip:"
 """What the name of a clip's lease begins with."""
+
+
+_LET_GO = (
+    update(leases)
+    .where(leases.c.resource == bindparam("name"), leases.c.fence == bindparam("held"), leases.c.host.is_not(None))
+    .values(host=None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +60,12 @@ class ClipLeases(Database):
                 rows = connection.execute(_free(connection, names, now).limit(most - len(claimed))).all()
                 # Who held one of them until now may have finished it in the meantime.
                 open_keys = set(_without_take(connection, [row.resource.removeprefix(CLIP) for row in rows]))
-                for row in rows:
-                    key = row.resource.removeprefix(CLIP)
-                    if key in open_keys and _takeable(row, now):
-                        _take_over(connection, row, key, now)
-                        values = held_from(owner, now, ttl) | {"fence": row.fence + 1}
-                        connection.execute(update(leases).where(leases.c.resource == row.resource).values(values))
-                        claimed.append(ClipClaim(key, row.fence + 1))
+                mine = [row for row in rows if row.resource.removeprefix(CLIP) in open_keys and _takeable(row, now)]
+                for row in mine:
+                    _take_over(connection, row, row.resource.removeprefix(CLIP), now)
+                held = update(leases).where(leases.c.resource.in_([row.resource for row in mine]))
+                connection.execute(held.values(held_from(owner, now, ttl) | {"fence": leases.c.fence + 1}))
+                claimed += [ClipClaim(row.resource.removeprefix(CLIP), row.fence + 1) for row in mine]
                 if len(claimed) >= most:
                     break
         return claimed
@@ -77,9 +83,11 @@ class ClipLeases(Database):
 
     def release_clips(self, claims: Iterable[ClipClaim]) -> None:
         """Let others claim these clips. Claims that were lost stay with who has them now."""
+        given_back = [{"name": CLIP + c.key, "held": c.fence} for c in sorted(claims, key=lambda each: each.key)]
+        if not given_back:
+            return
         with self._write() as connection:
-            for claim in sorted(claims, key=lambda each: each.key):
-                connection.execute(update(leases).where(*_held_by(claim)).values(host=None))
+            connection.execute(_LET_GO, given_back)
 
 
 def _without_take(connection: Connection, keys: Sequence[str]) -> list[str]:

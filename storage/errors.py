@@ -9,8 +9,8 @@
     |   +-- LedgerDamaged        not a database, or one that is broken
     |   +-- LedgerForeign        a database, but of another program
     |   +-- LedgerTooNew         written by a newer longtake
-    |   +-- NotRecorded          no such production, attempt or clip
-    |   +-- IllegalTransition    an attempt or production cannot go from that state to this one
+    |   +-- NotRecorded          no such production, attempt, clip or run
+    |   +-- IllegalTransition    an attempt, production or run cannot go from that state to this one
     +-- LeaseError
     |   +-- FilmBusy             another process is rendering this film
     |   +-- LeaseLost            another process has taken the film over

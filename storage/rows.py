@@ -245,6 +245,7 @@ class Submission:
     submitted_at: float
     began_at: float | None
     ended_at: float | None
+    heard_at: float | None
     silent: float | None
 
 

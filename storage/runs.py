@@ -203,6 +203,7 @@ def _submission(row: Row[Any], now: int) -> Submission:
         seconds(row.submitted_at),
         seconds_or_none(row.began_at),
         seconds_or_none(row.ended_at),
+        seconds_or_none(row.heard_at),
         None if row.heard_at is None else max(0.0, seconds(now - row.heard_at)),
     )
 

@@ -34,7 +34,7 @@ class Nodes:
         self.environment = environment
         self._folder = folder
         head = {"num_cpus": 0, "include_dashboard": False, "node_name": "head", "temp_dir": folder}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
+        self._cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=True)
         self.address: str = self._cluster.address
 
     def add(self, name: str, gpus: int = 1, cpus: int = 1, **more: Any) -> Any:

@@ -249,12 +249,14 @@ def broken_model(tmp_path: Path) -> Path:
 def test_the_same_failure_twice_holds_the_shot_and_the_rest_goes_on(longtake, small, broken_model):
     small.write_text(SMALL.replace("    frames: 26", "    frames: 8\n    model: broken"))
     done = longtake("render", "small.yaml", "--progress", "plain", code=3)
-    assert done.stderr.count("BadFootage") == 2
-    (only,) = json.loads(longtake("status", "--json").stdout)["films"]
+    assert done.stderr.count("BadFootage: ") == 2
+    (only,) = json.loads(longtake.start("status", "--json").communicate()[0])["films"]
+    assert "Traceback" in only["shots"][0]["failed"][0]["trace"]
     shots = {shot["shot"]: shot for shot in only["shots"]}
     assert "BadFootage" in shots["dawn"]["held"]
     assert shots["dawn"]["failed"][0]["attempts"] == 2
-    assert "longtake -v render --retry-held --shot dawn/1 small.yaml" in shots["dawn"]["held"]
+    assert "longtake -v render --retry-held --shot dawn/1 " in shots["dawn"]["reproduce"]
+    assert "longtake -v render --retry-held --shot dawn/1 " in done.stdout + done.stderr
     assert shots["night"]["done"] == 1
     assert "--retry-held" in only["next"]
     again = longtake("render", "small.yaml", "--progress", "plain", code=3)

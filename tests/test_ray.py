@@ -20,8 +20,8 @@ from tests.nodes import nodes, until
 
 RENDER = ("render", "small.yaml", "--progress", "plain", "--checkpoint-every", "0.2")
 ON_RAY = (*RENDER, "--on", "ray")
-CLIPS = 300 if os.environ.get("LONGTAKE_LONG") else 16
-"""Clips of the soak test."""
+CLIPS = int(os.environ.get("LONGTAKE_SOAK", "300" if os.environ.get("LONGTAKE_LONG") else "16"))
+"""Clips of the soak test. The long form: LONGTAKE_LONG=1, or LONGTAKE_SOAK=300."""
 
 
 def cameras(of: int | None = None) -> list[int]:

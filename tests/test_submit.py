@@ -108,17 +108,18 @@ def rendering(ledger: Ledger, production: int) -> bool:
     return any(a.production == production for slate in ledger.slates(production) for a in ledger.attempts(slate.key))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_a_run_is_killed_paused_resumed_and_done_and_its_secrets_stay_here(
     longtake: Longtake, tmp_path: Path, postgres_url: str
 ) -> None:
     (tmp_path / "boards").mkdir()
     (tmp_path / "boards" / SOUND).write_bytes(silence())
-    board = SMALL.replace("frames: 26", "frames: 58").replace("steps: 4", "steps: 8") + f'bed: "{SOUND}"\n'
+    board = SMALL.replace("frames: 26", "frames: 50").replace("steps: 4", "steps: 6") + f'bed: "{SOUND}"\n'
     (tmp_path / "boards" / ODD).write_text(board)
     longtake.environment |= {"LONGTAKE_DB_URL": postgres_url, "HF_TOKEN": HUB, "RAY_AUTH_MODE": "token"}
     with head(longtake.environment) as (address, logs), Ledger.open(postgres_url) as ledger:
-        run = longtake("submit", f"boards/{ODD}", "--address", address, "--cameras", "1").stdout.strip()
+        options = ("--address", address, "--cameras", "1", "--lockstep", "3")
+        run = longtake("submit", f"boards/{ODD}", *options).stdout.strip()
         shutil.rmtree(tmp_path / "boards")  # whoever rendered from here would not get far
 
         until(ledger, run, RunState.RUNNING, "small")
@@ -128,14 +129,16 @@ def test_a_run_is_killed_paused_resumed_and_done_and_its_secrets_stay_here(
             time.sleep(0.3)
         assert found["state"] == "lost", found
         assert f"longtake resume {run}" in str(found["next"])
+        (film,) = json.loads(longtake("status", "small", "--json").stdout)["films"]
+        assert film["next"].endswith(f"longtake resume {run}")
 
         longtake("resume", run)
         until(ledger, run, RunState.RUNNING, "small")
-        paused = longtake("pause", run, "--wait")
+        paused = longtake("pause", run, "--wait", timeout=600)
         assert f"{run} paused" in paused.stdout
         assert "there is nothing to pause" in longtake("pause", run, code=2).stderr
 
-        done = longtake("resume", run, "--wait")
+        done = longtake("resume", run, "--wait", timeout=600)
         assert f"{run} is done" in done.stderr
         assert "small" in longtake("logs", run).stdout
         assert "is done" in longtake("resume", run, code=2).stderr
@@ -239,6 +242,11 @@ class TestGone:
         assert f"longtake resume {run}" in runs.document(lost)["next"]
         with pytest.raises(UsageError, match="is lost: there is nothing to pause"):
             runs.pause(ledger, runs.find_again(ledger, found))
+        with ledger._write() as connection:  # the moment that the driver comes back
+            connection.exec_driver_sql("UPDATE submissions SET heard_at = ended_at + 1")
+        assert runs.standing(ledger, runs.find_again(ledger, found)).state == "running"
+        with ledger._write() as connection:
+            connection.exec_driver_sql("UPDATE submissions SET heard_at = NULL")
         gone = runs.cancel(ledger, runs.find_again(ledger, found))
         assert (gone.state, gone.note) == ("cancelled", "cancelled when it was lost")
         with pytest.raises(UsageError, match="is cancelled"):
@@ -263,12 +271,23 @@ class TestGone:
         assert runs.standing(ledger, found).state == "done"
         assert not (tmp_path / ".longtake/runs/small-1234").exists()
 
+    def test_nodes_are_set_aside_and_taken_back_by_hand(self, longtake):
+        longtake("nodes", "--set-aside", "farm3", "--reason", "a new disk")
+        assert longtake("nodes").stdout == "farm3 gets no work: a new disk\n"
+        assert longtake("nodes", "--take-back", "farm3").stdout == "no node is set aside\n"
+        assert "--take-back farm3: it is not set aside" in longtake("nodes", "--take-back", "farm3", code=2).stderr
+
+    def test_an_address_with_a_password_is_not_recorded(self):
+        with pytest.raises(UsageError, match="holds a password") as refused:
+            runs.reach("https://me:s3cr3t-w0rd@head:8265")
+        assert "s3cr3t" not in str(refused.value)
+
     def test_names_that_nobody_knows(self, session, run, tmp_path, monkeypatch):
         monkeypatch.delenv("LONGTAKE_DB_URL", raising=False)
         with pytest.raises(UsageError, match=r"holds no run 'other'; it holds: small-1234"):
             runs.find(session, "other")
         with pytest.raises(UsageError, match="no ledger that this machine knows holds the run other"):
-            drive("other", None, str(tmp_path / ".longtake/ledger.sqlite"), "local", Stop())
+            drive("other", None, str(tmp_path / ".longtake/ledger.sqlite"), {"on": "local"}, Stop())
         with pytest.raises(UsageError, match="--send NO_SUCH"):
             sent(["NO_SUCH"])
         assert runs.runs_among(session, ["other"]) == ([], ["other"])

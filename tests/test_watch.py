@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from storage.states import RunState
 from tests.commandline import SMALL, Longtake
 from tests.director.conftest import shot
 from tests.director.studio import Studio
+from tests.director.test_hooks import Server
 
 
 @pytest.fixture
@@ -273,3 +275,20 @@ def test_openjd_lines_of_a_real_render(rendered: tuple[Longtake, dict[str, Any]]
     assert len(percents) > 3
     assert "openjd_status: small/night/1: done" in lines
     assert not [line for line in lines if line.startswith("openjd_fail")]
+
+
+def test_a_render_that_is_stopped_says_so_to_everybody(longtake: Longtake, small: Path) -> None:
+    server = Server()
+    longtake.environment["no_proxy"] = "*"
+    process = longtake.start("render", "small.yaml", "--progress", "json", "--hook", f"run_stopped={server.url}/x")
+    assert [json.loads(process.stdout.readline())["event"] for _ in range(2)] == ["film_begun", "chain_begun"]
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    server.server.shutdown()
+    server.server.server_close()
+    assert process.returncode == 75, err
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["event"] for line in lines][-2:] == ["run_stopped", "run_ended"]
+    assert lines[-1]["states"] == {"small": "stopped"}
+    assert server.events("/x") == ["run_stopped"]
+    assert (server.got[0][2]["film"], server.got[0][2]["message"]) == ("small", "told to stop")

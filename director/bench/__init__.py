@@ -47,6 +47,12 @@ def _quality(quick: bool) -> Result:
     return measure(quick)
 
 
+def _cluster(quick: bool) -> Result:
+    from .cluster import measure
+
+    return measure(quick)
+
+
 def _render(quick: bool) -> Result:
     from .render import measure
 
@@ -90,6 +96,7 @@ def _methods(quick: bool) -> Result:
 
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
+    "cluster": _cluster,
     "continuity": _continuity,
     "quality": _quality,
     "render": _render,

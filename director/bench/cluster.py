@@ -1,7 +1,8 @@
 """Many cameras: how well the schedule keeps them busy, and what it costs.
 
-The cameras are simulated, with step times recorded on this project's own model; the schedule, the segments, what waits
-for what, and (for the cost of a clip) the run loop and the ledger are the real ones.
+In most rows the cameras are simulated, with step times recorded on this project's own model; the schedule, the
+segments, what waits for what, and (for the cost of a clip) the run loop and the ledger are the real ones. The last rows
+(`cameras`) are of real cameras on a local Ray.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..production import Production
 from ..stop import Stop
 from ..survey import Survey, SurveyedClip
 from . import Result, Row
+from .cameras import rows as cameras_rows
 from .simulated import NFE, Simulated, Times, drive, film
 
 LOCKSTEP = 8
@@ -92,6 +94,7 @@ def measure(quick: bool) -> Result:
     for cameras in (8, 64) if quick else (8, 64, 512):
         rows += _pool(cameras)
     rows += [*_split(), *_cost(500 if quick else 4000), *_many(10_000 if quick else 100_000)]
+    rows += cameras_rows(quick)
     notes = [f"step times of the pocket model on one CPU core: {Times()}", f"groups of {LOCKSTEP} clips"]
     return Result("cluster", rows, notes)
 

@@ -1,4 +1,4 @@
-"""Kinds of continuity on the pocket models: seams, mirror-likeness, motion and drift, with standard errors.
+"""Kinds of continuity on the pocket models: seams, mirror-likeness and motion, with standard errors.
 
     longtake bench continuity
     python -m director.bench.continuity --seeds 2 --steps 12        the same as a table for docs/chaining.md
@@ -77,7 +77,6 @@ COLUMNS = {
     "mirror_motion": "mirror motion",
     "mirror_pixels": "mirror pixels",
     "dynamic_degree": "motion, px a frame",
-    "drift_tint": "drift of tint",
     "same_kind": "same kind",
     "nfe_a_frame": "NFE a frame",
 }

@@ -11,14 +11,14 @@ from shots.spec import ClipSpec, Recipe, Sampler
 from . import Result, Row
 
 
-def chain(clips: int, steps: int, seed: int = 5) -> list[ClipSpec]:
+def chain(clips: int, steps: int) -> list[ClipSpec]:
     """Consecutive clips of one pocket chain."""
     ref = describe("pocket").ref()
     specs: list[ClipSpec] = []
     for index in range(clips):
         before = specs[-1].key if specs else None
         prompt = "a red boat floating over the sea by day"
-        specs.append(ClipSpec(ref, 64, 64, 8, prompt, "", seed, index, Sampler(steps=steps), Recipe(), before))
+        specs.append(ClipSpec(ref, 64, 64, 8, prompt, "", 5, index, Sampler(steps=steps), Recipe(), before))
     return specs
 
 

@@ -1,7 +1,7 @@
 """Each method alone on the pocket model, over many prompts: does the clip show what was asked, and how steady is it?
 
     longtake bench quality
-    python -m director.bench.quality --n 12 --steps 16        the same as a table for docs/methods.md
+    python -m director.bench.quality --n 10 --steps 16        the same as a table for docs/methods.md
 
 One picture shows what a method does, and proves nothing. These are the marks of `shots.pocket.evaluate`, read from the
 pixels, with standard errors; prompts and seeds are the same for all methods, so `steadier` counts pairs.
@@ -98,7 +98,7 @@ def _marks(scores: list[Score], bare: list[Score], nfe: int) -> dict[str, Estima
 
 def measure(quick: bool) -> Result:
     """All methods, as rows of their marks."""
-    n, steps = (4, 4) if quick else (12, 16)
+    n, steps = (4, 4) if quick else (10, 16)
     *_, found = compare(n, steps)
     rows = [
         Row(name, ", ".join(f"{label} {_cell(marks[c], c)}" for c, label in COLUMNS.items() if marks[c].n))
@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m director.bench.quality", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--n", type=int, default=12, help="prompts (default 12)")
+    parser.add_argument("--n", type=int, default=10, help="prompts (default 10)")
     parser.add_argument("--steps", type=int, default=16, help="sampler steps (default 16)")
     options = parser.parse_args()
     date, began = time.strftime("%Y-%m-%d", time.gmtime()), time.monotonic()

@@ -44,7 +44,7 @@ def chain(clips: int, steps: int = 3, seed: int = 5, model: ModelRef | None = No
     return tuple(specs)
 
 
-def finish(executor, jobs: int = 1, seconds: float = 120, act=lambda event: None) -> list:
+def finish(executor, jobs: int = 1, seconds: float = 280, act=lambda event: None) -> list:
     """All events until `jobs` jobs have ended."""
     events, deadline = [], time.monotonic() + seconds
     while sum(isinstance(e, ENDINGS) for e in events) < jobs:

@@ -139,6 +139,21 @@ def test_what_a_checkpoint_kept_was_not_lost() -> None:
     assert (tally.films["harbour"].held, tally.films["harbour"].left) == (2, {})
 
 
+def test_a_camera_that_died_is_not_counted_until_it_is_heard_of_again() -> None:
+    tally = Tally()
+    tally.film_begins(PLAN, 2, 0)
+    tally.job_waits(SEGMENT)
+    tally.job_begins(SEGMENT, WORKER)
+    tally.job_failed(SEGMENT, Failure("WorkerDied", "gone", worker=True), 1, False)
+    assert (tally.cameras, tally.films["harbour"].waiting) == ({}, {"k1", "k2"})
+    tally.job_begins(SEGMENT, WORKER)
+    tally.job_leaves(SEGMENT, "its node is drained")
+    assert (tally.cameras, tally.films["harbour"].waiting) == ({}, {"k1", "k2"})
+    tally.job_begins(SEGMENT, WORKER)
+    tally.job_leaves(SEGMENT, "")
+    assert [camera.job for camera in tally.cameras.values()] == [None]
+
+
 def test_clips_that_are_denoised_one_after_another() -> None:
     """Their steps begin anew with each clip, and a clip may be stored later than the next one has begun."""
     from dataclasses import replace

@@ -31,7 +31,9 @@ def test_brackets_in_title_prompt_and_findings_are_shown_as_they_are(film_studio
 def test_a_plan_says_what_a_clip_costs_method_by_method(film_studio: Studio, capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     recipe = {"stg": {"scale": 1.0, "stop": 0.5}, "videoguide": {"steps": 2, "tau": 3}}
-    plan = film_studio.plan(shot("a", frames=24, recipe=recipe), shot("b", frames=8, recipe=recipe), shot("c", frames=8))
+    plan = film_studio.plan(
+        shot("a", frames=24, recipe=recipe), shot("b", frames=8, recipe=recipe), shot("c", frames=8)
+    )
     survey = film_studio.survey(plan)
     show_plan(survey)
     (line,) = [text for text in capsys.readouterr().out.splitlines() if "NFE a clip" in text]

@@ -195,3 +195,30 @@ def test_a_deadline_and_a_priority_reach_the_cameras(tmp_path):
     first, last = seen
     assert (first.priority, first.deadline, first.share) == (3, 1893456000.0, 2.0)
     assert (first.work, first.path, last.work, last.path) == (400, 450, 50, 50)
+
+
+def test_a_film_that_another_process_took_over_ends_and_the_others_go_on(tmp_path):
+    from sqlalchemy import update
+
+    from storage.tables import leases
+
+    def steal(job: Job, _: int) -> None:
+        with Ledger.open(tmp_path / "ledger.sqlite") as ledger, ledger._write() as connection:
+            connection.execute(update(leases).where(leases.c.resource == "film:a").values(fence=99))
+
+    results, _ = run_loop([film("a", [9, 9]), film("b", [9])], Simulated(1, QUICK, mishap=steal), tmp_path)
+    assert [result.state for result in results] == ["failed", "done"]
+    assert "taken this film over" in results[0].message
+
+
+def test_a_damaged_tail_is_rendered_again_before_what_goes_on_from_it(tmp_path):
+    order = []
+
+    def damaged(job: Job, _: int) -> Failure | None:
+        order.append((job.first, len(job.keys)))
+        first_time = order.count((9, 1)) == 1 and job.first == 9
+        return Failure("FileDamaged", "not what it was", file=job.tail, machine=True) if first_time else None
+
+    (result,), _ = run_loop([film("a", [9])], Simulated(1, QUICK, mishap=damaged), tmp_path)
+    assert result.state == "done"
+    assert order == [(1, 8), (9, 1), (8, 1), (9, 1)]

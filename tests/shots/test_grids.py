@@ -12,6 +12,9 @@ from shots.backbones.families import BY_NAME
 from shots.backbones.mochi import linear_quadratic
 from shots.grids import grid_of
 from shots.levels import Level, noising_of, sampling_scheduler
+from shots.models import describe
+from shots.price import bill
+from shots.spec import ClipSpec, NoChain, Recipe, Sampler, VideoGuide
 
 FLOW: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("FlowMatchEulerDiscreteScheduler", {}, {}),
@@ -95,3 +98,24 @@ def test_what_only_the_scheduler_knows_is_not_guessed(name: str, config: dict[st
     found, own = both(name, config, 8, {})
     assert found is None
     assert len(own) == 9
+
+
+def test_where_the_last_bits_decide_the_scheduler_itself_is_asked() -> None:
+    card = describe("pocket")
+    spec = ClipSpec(card.ref(), 64, 64, 8, "", "", 0, 0, Sampler(steps=8), Recipe(chain=NoChain()))
+    config = card.configs["scheduler"]
+    scheduler = getattr(diffusers, config["_class_name"]).from_config(dict(config))
+    own = noising_of(sampling_scheduler(scheduler)).grid(8)
+    share = own[3].sigma / (own[3].alpha + own[3].sigma)
+    assert card.grid(spec, near=share) == own
+    ours = card.grid(spec, near=share + 0.01)
+    np.testing.assert_allclose([v.alpha for v in ours], [v.alpha for v in own], atol=2e-6)
+
+
+def test_a_distilled_teacher_is_asked_once_where_another_is_asked_twice() -> None:
+    card = describe("pocket")
+    recipe = Recipe(chain=NoChain(), videoguide=VideoGuide(steps=2, tau=3))
+    spec = ClipSpec(card.ref(), 64, 64, 8, "", "", 0, 0, Sampler(steps=8), recipe)
+    assert bill(spec) == {"guidance": 16, "videoguide": 12}
+    assert bill(spec, teacher_distilled=True) == {"guidance": 16, "videoguide": 6}
+    assert bill(spec, distilled=True, teacher_distilled=False) == {"guidance": 8, "videoguide": 12}

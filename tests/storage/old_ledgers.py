@@ -18,7 +18,7 @@ from storage.ledger import Ledger
 from storage.owner import Owner
 from storage.rows import SlateRow
 from storage.schema import HEAD
-from storage.states import ProductionState, Verdict
+from storage.states import ProductionState, RunState, Verdict
 from tests.storage.examples import key_of, slates_of, start_harbour, take_row
 
 FOLDER = Path(__file__).parent / "old"
@@ -51,6 +51,14 @@ def fill(ledger: Ledger) -> None:
     ledger.pin("night", "dawn", {1: key_of("blue")}, "the gull's right")
     ledger.judge("night", "dawn", {1: key_of("blue")}, Verdict.PICKED, "calm")
     ledger.add_retake("night", "dawn", 2**64 + 1, note="more wind")
+    ledger.add_run("night-1", f"sha256-{'c' * 64}.zip", ["night"], {"lockstep": 4}, "job-1", "http://head:8265")
+    ledger.run_begins("night-1", 1)
+    ledger.wish("night-1", "pause")
+    ledger.run_ends("night-1", 1, RunState.PAUSED, 75, "it's asked to")
+    ledger.keep_pictures("night", {f"sha256-{'e' * 64}"})
+    ledger.set_aside("farm3", "failed three clips")
+    ledger.remember_rung("sha256:m", "cuda", "64x48x16", 2)
+    ledger.report({"night": '{"step": 1}'})
 
 
 def main() -> None:

@@ -248,3 +248,16 @@ def test_what_a_living_process_writes_is_not_swept(files: Files) -> None:
     with files.scratch() as folder:
         assert Files(files.root).sweep() == 0
         assert folder.is_dir()
+
+
+def test_many_files_are_asked_for_by_listing_their_folders(files: Files) -> None:
+    here = {files.put_bytes(f"{n}".encode(), ".bin") for n in range(40)}
+    crowd = {f"sha256-aa{n:062x}.bin" for n in range(20)}  # one folder, and nothing of it is there
+    gone = next(iter(here))
+    files.remove(gone)
+    assert files.present([*here, *crowd]) == here - {gone}
+    (files.root / "aa").mkdir(exist_ok=True)
+    for id in list(crowd)[:15]:
+        (files.root / "aa" / id).write_bytes(b"")
+    assert files.present([*here, *crowd]) == (here - {gone}) | set(list(crowd)[:15])
+    assert files.present([]) == set()

@@ -81,6 +81,10 @@ class TestRuns:
         add(ledger)
         ledger.run_begins("r-1", 1)
         ledger.run_ends("r-1", 1, RunState.LOST, message="the cluster knows no such job")
+        ledger.run_heard("r-1", 1)
+        back = ledger.find_run("r-1")
+        assert back is not None
+        assert (back.last.heard_at or 0) > (back.last.ended_at or 0)
         ledger.run_ends("r-1", 1, RunState.DONE, 0)
         assert state(ledger) is RunState.DONE
         add(ledger, "r-2")
