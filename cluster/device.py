@@ -17,5 +17,8 @@ def memory_of(device: str) -> int:
 
     from shots.memory import device_bytes
 
-    found = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return device_bytes(torch.device(found))
+    there = torch.cuda.is_available()
+    place = torch.device(("cuda" if there else "cpu") if device == "auto" else device)
+    if place.type == "cuda" and (place.index or 0) >= (torch.cuda.device_count() if there else 0):
+        return 0  # loading a model says that there is no such device
+    return device_bytes(place)

@@ -109,7 +109,7 @@ class Settler:
             return None
         image = self.image(at, shot)
         recipe = self.fitted(at, shot, recipe, card.latent_frames(clip_frames), notes)
-        self.sensible(at, shot, recipe, card, clip_frames)
+        self.sensible(at, shot, recipe, card, clip_frames, timed.frames > clip_frames)
         notes += warnings(recipe, sampler, card, self.seen())
         settled = SettledShot(
             timed,
@@ -161,9 +161,9 @@ class Settler:
             return None
         return replace(settled, sampler=replace(settled.sampler, stop_after=stop))
 
-    def sensible(self, at: Path, shot: Shot, recipe: Recipe, card: ModelCard, clip_frames: int) -> None:
+    def sensible(self, at: Path, shot: Shot, recipe: Recipe, card: ModelCard, clip_frames: int, chained: bool) -> None:
         """Report what the model cannot do of its recipe, where it was asked for."""
-        for wrong in nonsense(recipe, card, self.seen(), clip_frames, shot.start_image is not None):
+        for wrong in nonsense(recipe, card, self.seen(), clip_frames, shot.start_image is not None, chained):
             method = wrong.at[0] if wrong.at else ""
             if method == "start_image":
                 place: Path = (*at, "start_image") if shot.start_image else at

@@ -28,16 +28,25 @@ class Nonsense:
 
 
 def nonsense(
-    recipe: Recipe, card: ModelCard, cards: Mapping[ModelRef, ModelCard], frames: int, starts_with_image: bool = False
+    recipe: Recipe,
+    card: ModelCard,
+    cards: Mapping[ModelRef, ModelCard],
+    frames: int,
+    starts_with_image: bool = False,
+    chained: bool = False,
 ) -> Iterator[Nonsense]:
-    """Everything about a recipe that this model cannot do. cards: of the other models that the recipe names."""
+    """Everything about a recipe that this model cannot do. cards: of the other models that the recipe names.
+
+    starts_with_image: the shot begins with a given picture. chained: it has more clips than one.
+    """
     if not card.video:
         yield Nonsense(
             (), f"{card.id} is an image model, which makes no clips", "a video model; image models serve iv_mixed.image"
         )
         return
     yield from _guidance(recipe, card)
-    yield from _chain(recipe, card, frames, starts_with_image)
+    yield from _chain(recipe, card, frames)
+    yield from _pictures(recipe, card, starts_with_image, chained)
     yield from _stg(recipe, card)
     yield from _videoguide(recipe, card, cards, frames)
     yield from _iv_mixed(recipe, card, cards)
@@ -69,12 +78,15 @@ def _guidance(recipe: Recipe, card: ModelCard) -> Iterator[Nonsense]:
         )
 
 
-def _chain(recipe: Recipe, card: ModelCard, frames: int, starts_with_image: bool) -> Iterator[Nonsense]:
+def _chain(recipe: Recipe, card: ModelCard, frames: int) -> Iterator[Nonsense]:
     try:
         check_chain_settings(recipe.chain, card.latent_frames(frames), card.traits.frames_per_latent)
         check_prior(recipe.prior, recipe.chain)
     except SpecError as error:
         yield Nonsense(("chain",), str(error), "another chain setting, as the message says")
+
+
+def _pictures(recipe: Recipe, card: ModelCard, starts_with_image: bool, chained: bool) -> Iterator[Nonsense]:
     images = card.traits.start_image
     if isinstance(recipe.chain, Anchor) and images == "no":
         yield Nonsense(
@@ -88,6 +100,12 @@ def _chain(recipe: Recipe, card: ModelCard, frames: int, starts_with_image: bool
         )
     if images == "must" and not starts_with_image:
         yield Nonsense(("start_image",), f"{card.id} makes clips from a picture only", "a start_image (PNG, JPEG)")
+    if images == "must" and chained and not isinstance(recipe.chain, Anchor):
+        yield Nonsense(
+            ("chain", "kind"),
+            f"{card.id} makes clips from a picture only, and with {recipe.chain.kind} the shot's second clip has none",
+            "chain anchor, or a shot of one clip",
+        )
 
 
 def _stg(recipe: Recipe, card: ModelCard) -> Iterator[Nonsense]:

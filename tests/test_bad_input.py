@@ -37,7 +37,9 @@ def test_storyboards_that_cannot_be(longtake, small, old, new, says):
 
 def test_options_that_do_not_exist(longtake, small):
     refused(longtake, "render", "small.yaml", "--on", "moon", says=("moon", "local, ray"))
-    refused(longtake, "render", "small.yaml", "--progress", "loud", says=("loud", "auto, live, plain, none"))
+    refused(
+        longtake, "render", "small.yaml", "--progress", "loud", says=("loud", "auto, live, plain, json, openjd, none")
+    )
     refused(longtake, "render", "small.yaml", "--device", "banana", says=("banana", "cuda"))
     refused(longtake, "bench", "everything", says=("everything", "lockstep"))
 

@@ -34,16 +34,17 @@ NFE = 50
 
 @dataclass(frozen=True)
 class Times:
-    """What things take, in seconds: recorded with the pocket model on one CPU core.
+    """What things take, in seconds: recorded with twelve clips of the pocket model in a camera of one CPU thread, on
+    the machine that docs/performance.md names.
 
     nfe: one network evaluation. spread: standard deviation of a job's pace, as a share of it. load: a model into a
     camera. job: what a job costs beside the network, to read the tail and to decode and store the last clip.
     """
 
-    nfe: float = 0.011
-    spread: float = 0.05
-    load: float = 1.0
-    job: float = 0.1
+    nfe: float = 0.055
+    spread: float = 0.13
+    load: float = 3.3
+    job: float = 0.115
 
 
 @dataclass

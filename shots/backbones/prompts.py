@@ -49,11 +49,15 @@ class Prompts:
             self._known.move_to_end(key)
             return self._known[key]
 
+        own = vars(pipe).get("encode_prompt")  # not its class's: somebody else's wrapping
         pipe.encode_prompt = encode_prompt
         try:
             yield
         finally:
-            del pipe.encode_prompt
+            if own is None:
+                del pipe.encode_prompt
+            else:
+                pipe.encode_prompt = own
 
 
 def _plain(value: Any) -> bool:

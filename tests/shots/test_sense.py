@@ -104,3 +104,13 @@ def test_what_works_and_was_hardly_meant_is_said() -> None:
 def test_a_name_without_digest_is_not_looked_up_here() -> None:
     with pytest.raises(KeyError):
         found(Recipe(iv_mixed=IvMixed(ModelRef("somewhere"))))
+
+
+def test_every_clip_of_a_model_that_needs_a_picture_has_one() -> None:
+    def wrong(recipe: Recipe, chained: bool) -> list[tuple[str, ...]]:
+        return [each.at for each in nonsense(recipe, FROM_PICTURES, CARDS, 8, True, chained)]
+
+    assert wrong(Recipe(), chained=True) == [("chain", "kind")]
+    assert wrong(Recipe(chain=NoChain()), chained=True) == [("chain", "kind")]
+    assert wrong(Recipe(chain=Anchor()), chained=True) == []
+    assert wrong(Recipe(), chained=False) == []
