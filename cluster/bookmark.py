@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from shots.errors import SpecError
 from storage.checkpoints import Checkpoints
@@ -19,22 +21,38 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("longtake.camera")
 
-EVERY = 30.0
-"""Seconds of sampling that a crash may cost, unless told otherwise."""
 SHARE = 0.02
 """A checkpoint is put off until writing the last one is at most this share of the time since."""
+
+
+@dataclass(frozen=True)
+class Every:
+    """What a crash may cost: so many seconds of sampling, or so many steps where `steps` is not 0. Neither: a clip."""
+
+    seconds: float = 30.0
+    steps: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `30` or `30s`, seconds, or `8 steps`. Raises ValueError for other words."""
+        if steps := re.fullmatch(r"\s*(\d+)\s*steps?\s*", text):
+            return cls(0.0, int(steps[1]))
+        if seconds := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*s?\s*", text):
+            return cls(float(seconds[1]))
+        raise ValueError(f"{text!r} is neither seconds nor steps")
 
 
 class Bookmark:
     """The place in one job. `keys`: of its clips. `made_by`: the code whose checkpoints may be used."""
 
-    def __init__(self, root: str | Path, keys: tuple[str, ...], made_by: str, every: float = EVERY) -> None:
+    def __init__(self, root: str | Path, keys: tuple[str, ...], made_by: str, every: Every = Every()) -> None:
         self._store = Checkpoints(root)
         self._keys = keys
         self._made_by = made_by
         self._every = every
         self._name = hashlib.sha256(" ".join(keys).encode()).hexdigest()
         self._last = time.monotonic()
+        self._steps = 0  # since the last one
         self._cost = 0.0
         self._source: str | None = None
 
@@ -87,11 +105,14 @@ class Bookmark:
         return None
 
     def due(self, done: bool) -> bool:
-        """Is it time for one? Always when sampling is done, so that decoding costs no sampling."""
-        if self._every <= 0:
+        """A step is done: is it time for one? Always when sampling is, so that decoding costs no sampling."""
+        self._steps += 1
+        if self._every.steps:
+            return done or self._steps >= self._every.steps
+        if self._every.seconds <= 0:
             return False
         since = time.monotonic() - self._last
-        return done or (since >= self._every and self._cost <= SHARE * since)
+        return done or (since >= self._every.seconds and self._cost <= SHARE * since)
 
     def keep(self, make: Callable[[], Checkpoint]) -> None:
         """Write a checkpoint of this moment. A disk that will not have it is told about and costs nothing else."""
@@ -100,7 +121,7 @@ class Bookmark:
             self._store.put(self._name, make().to_bytes(self._made_by))
         except OSError as error:
             log.warning("no checkpoint could be written: %s", error)
-        self._last = time.monotonic()
+        self._last, self._steps = time.monotonic(), 0
         self._cost = self._last - began
 
     def close(self) -> None:

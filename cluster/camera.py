@@ -22,7 +22,7 @@ from storage.errors import FileDamaged, FileMissing, StorageError
 from storage.remote import open_files
 from storage.rows import TakeRow
 
-from .bookmark import EVERY, Bookmark
+from .bookmark import Bookmark, Every
 from .desk import Encode
 from .desk import encode as encode_here
 from .device import memory_of
@@ -45,7 +45,7 @@ class Camera:
 
     files: folder or URL of the content-addressed store, shared by all cameras and the producer.
     device: `auto`, `cpu`, `cuda`, `cuda:1` ... threads: samples evaluated at the same time on a CPU.
-    checkpoint_every: seconds of sampling between checkpoints; 0 keeps none.
+    checkpoint_every: what a crash may cost of the sampling.
     encode: what makes a stored take of frames; by default this process does, beside the network.
     """
 
@@ -55,7 +55,7 @@ class Camera:
         name: str = "camera",
         device: str = "auto",
         threads: int | None = None,
-        checkpoint_every: float = EVERY,
+        checkpoint_every: Every = Every(),
         encode: Encode | None = None,
     ) -> None:
         self._files = open_files(files)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from .bookmark import EVERY
+from .bookmark import Every
 from .camera import Camera
 from .job import Event, Job, JobStopped
 from .schedule import Schedule, Seat
@@ -56,7 +56,7 @@ class InProcess:
         files: str | Path,
         device: str = "auto",
         threads: int | None = None,
-        checkpoint_every: float = EVERY,
+        checkpoint_every: Every = Every(),
     ) -> None:
         self._camera = Camera(files, "local", device, threads, checkpoint_every)
         self._waiting = Schedule()

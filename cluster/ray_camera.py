@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .bookmark import Every
 from .camera import Camera
 from .job import ENDINGS, Event, Job, Worker
 from .metrics import CameraMeter, RayMeter, metered
@@ -28,7 +29,7 @@ class RayCamera:
     """
 
     def __init__(
-        self, files: str, name: str, device: str, threads: int, checkpoint_every: float, lab: Any = None
+        self, files: str, name: str, device: str, threads: int, checkpoint_every: Every, lab: Any = None
     ) -> None:
         encode = partial(encoded_by, lab) if lab is not None else None
         self._camera = Camera(files, name, device, threads, checkpoint_every, encode)

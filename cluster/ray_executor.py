@@ -16,7 +16,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from .bookmark import EVERY
+from .bookmark import Every
 from .job import ENDINGS, ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped
 from .ray_connection import Connection, gone
 from .ray_pool import RayPool, RaySeat, Terms
@@ -32,7 +32,7 @@ class OnRay:
 
     cameras: how many at most; by default as many as there is work and room for. gpus: that each takes, also a part of
     one; by default one where the cluster has any, else none and a CPU core. Cameras start when there are jobs.
-    device: as for `Camera`; `auto`: the GPU where a camera has one. checkpoint_every: seconds, as for `Camera`.
+    device: as for `Camera`; `auto`: the GPU where a camera has one. checkpoint_every: as for `Camera`.
     aside: host -> why, of the nodes that the ledger has set aside; asked about once a second.
 
     Raises, here and from `wait`:
@@ -46,7 +46,7 @@ class OnRay:
         files: str | Path,
         address: str | None = None,
         cameras: int | None = None,
-        checkpoint_every: float = EVERY,
+        checkpoint_every: Every = Every(),
         *,
         gpus: float | None = None,
         device: str = "auto",

@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from storage.errors import StorageError
 
 from . import ray_nodes
+from .bookmark import Every
 from .environment import code_version
 from .errors import ClusterError, ClusterMismatch, NoCamera
 from .job import Failure, Job, NodeSetAside, NodeTakenBack, Worker
@@ -42,13 +43,13 @@ IDLE_SECONDS = 5.0
 class Terms:
     """What a camera is. cameras: how many at most, None for as many as there is room for. gpus: that each takes, None
     for one where there are any. device: as for `Camera`; `auto` is `cuda` where a camera has GPUs, else `cpu`.
-    every: seconds between checkpoints. aside: host -> why, of the nodes that the ledger has set aside."""
+    every: what a crash may cost. aside: host -> why, of the nodes that the ledger has set aside."""
 
     files: str
     cameras: int | None = None
     gpus: float | None = None
     device: str = "auto"
-    every: float = 30.0
+    every: Every = field(default_factory=Every)
     aside: Callable[[], Mapping[str, str]] = dict
 
 

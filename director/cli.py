@@ -150,7 +150,7 @@ def render(
     lockstep: Annotated[int, typer.Option("--lockstep", min=1, help="Clips denoised together at most.")] = 8,
     retry_held: Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")] = False,
     progress: Annotated[str, typer.Option("--progress", help="auto, live, plain, json, openjd or none.")] = "auto",
-    checkpoint_every: CheckpointEvery = 30.0,
+    checkpoint_every: CheckpointEvery = "30",
     priority: Priority = None,
     deadline: Deadline = None,
     gpu_hours: GpuHours = None,

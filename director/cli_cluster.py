@@ -6,11 +6,22 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Cameras, Data, Db, Films, GpusPerCamera, Json, Storyboards, Webhooks, print_json
+from .options import (
+    Cameras,
+    CheckpointEvery,
+    Data,
+    Db,
+    Films,
+    GpusPerCamera,
+    Json,
+    Storyboards,
+    Webhooks,
+    print_json,
+)
 from .places import Places, places
 from .stop import Stop, Stopped
 
@@ -42,9 +53,7 @@ def submit(
     gpus_per_camera: GpusPerCamera = None,
     lockstep: Annotated[int, typer.Option("--lockstep", min=1, help="Clips denoised together at most.")] = 8,
     retry_held: RetryHeld = False,
-    checkpoint_every: Annotated[
-        float, typer.Option("--checkpoint-every", min=0, help="Seconds of sampling that a crash may cost.")
-    ] = 30.0,
+    checkpoint_every: CheckpointEvery = "30",
     webhooks: Webhooks = True,
     shared: Annotated[
         list[Path] | None,
@@ -65,11 +74,17 @@ def submit(
     The ledger must be a Postgres that the cluster reaches, and the store a folder that it shares or a URL.
     """
     from .runs import document, reach, standing
-    from .session import look
+    from .session import Rendering, look
     from .submit import Handover, hand_over
 
-    rendering = {"cameras": cameras, "gpus": gpus_per_camera, "lockstep": lockstep, "retry_held": retry_held}
+    rendering: dict[str, Any] = {
+        "cameras": cameras,
+        "gpus": gpus_per_camera,
+        "lockstep": lockstep,
+        "retry_held": retry_held,
+    }
     rendering |= {"checkpoint_every": checkpoint_every, "webhooks": webhooks}
+    Rendering(**rendering).check()
     where = places(data, films, db)
     how = Handover(rendering, shared or (), send or (), _films(films), db_there)
     jobs = reach(address or "")

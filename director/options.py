@@ -42,8 +42,12 @@ AcceptStale = Annotated[
 Stale = Annotated[bool, typer.Option("--stale", help="Only clips that an edit has made stale.")]
 On = Annotated[str, typer.Option("--on", help="`local`: this process. `ray`: RAY_ADDRESS, or a local Ray.")]
 CheckpointEvery = Annotated[
-    float,
-    typer.Option("--checkpoint-every", min=0, help="Seconds of sampling that a crash may cost; 0: a whole clip."),
+    str,
+    typer.Option(
+        "--checkpoint-every",
+        metavar="N",
+        help="What a crash may cost of the sampling: seconds (`30`), or steps (`8 steps`); 0: a whole clip.",
+    ),
 ]
 Metrics = Annotated[
     int | None, typer.Option("--metrics", min=1, max=65535, help="Port for Prometheus, on this machine only.")

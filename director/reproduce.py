@@ -134,9 +134,10 @@ def _of_film(document: Document) -> Iterator[Wish]:
 
 def _all_made(wishes: list[Wish], means: Means, folder: Path, say: Callable[[str], None]) -> dict[str, ClipDone]:
     """Render everything with one camera; the keys are those of the record."""
+    from cluster.bookmark import Every
     from cluster.camera import Camera
 
-    camera = Camera(folder, "reproduce", means.device, means.threads, checkpoint_every=0)
+    camera = Camera(folder, "reproduce", means.device, means.threads, checkpoint_every=Every(0))
     made: dict[str, ClipDone] = {}
     try:
         for n, wish in enumerate(wishes, 1):

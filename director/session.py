@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cluster.bookmark import Every
 from cluster.secrets import keep_hidden
 from storage.errors import LedgerMissing
 from storage.files import Files
@@ -52,7 +53,7 @@ class Rendering:
     lockstep: int = 8
     retry_held: bool = False
     progress: str = "auto"
-    checkpoint_every: float = 30.0
+    checkpoint_every: str = "30"
     hooks: tuple[str, ...] = ()
     redact: tuple[str, ...] = ()
     webhooks: bool = True
@@ -67,6 +68,11 @@ class Rendering:
         for name, value, known in (("--on", self.on, PLACES_TO_RUN), ("--progress", self.progress, DISPLAYS)):
             if value not in known:
                 raise UsageError(f"{name} {value!r} is not known; choose one of: {', '.join(known)}")
+        try:
+            Every.parse(self.checkpoint_every)
+        except ValueError:
+            given = f"--checkpoint-every {self.checkpoint_every!r} is not known"
+            raise UsageError(f"{given}; give seconds (30), steps (8 steps), or 0 for none") from None
         check_deadline(self.deadline)
         check_redaction(self.redact)
         if not DEVICES.fullmatch(self.device):
@@ -96,14 +102,14 @@ class Rendering:
         if self.on == "local":
             from cluster.executor import InProcess
 
-            return InProcess(files, self.device, self.threads, self.checkpoint_every)
+            return InProcess(files, self.device, self.threads, Every.parse(self.checkpoint_every))
         from cluster.ray_executor import OnRay
 
         return OnRay(
             files,
             os.environ.get("RAY_ADDRESS"),
             self.cameras,
-            self.checkpoint_every,
+            Every.parse(self.checkpoint_every),
             gpus=self.gpus,
             device=self.device,
             aside=ledger.aside,

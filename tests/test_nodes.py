@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.bookmark import Every
 from cluster.environment import code_version
 from cluster.executor import InProcess
 from cluster.job import (
@@ -97,7 +98,7 @@ def log(cluster: Nodes, store: Path) -> Iterator[Log]:
     cluster.a, cluster.b = cluster.add("a"), cluster.add("b")
     before = Path.cwd()
     os.chdir(store.parent)  # Ray lets workers import from the driver's folder
-    pool = OnRay(store, cluster.address, checkpoint_every=0.2, device="cpu")
+    pool = OnRay(store, cluster.address, checkpoint_every=Every(0.2), device="cpu")
     yield Log(pool)
     pool.close()
     os.chdir(before)

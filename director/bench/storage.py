@@ -85,7 +85,7 @@ def _checkpoints(folder: Path, steps: int) -> Row:
     Asked every 0 seconds, a bookmark puts one off only while writing costs more than its share; the default of every
     30 seconds writes fewer.
     """
-    from cluster.bookmark import SHARE, Bookmark
+    from cluster.bookmark import SHARE, Bookmark, Every
     from shots.models import describe
     from shots.shoot import Checkpoint, load, shoot
 
@@ -97,7 +97,7 @@ def _checkpoints(folder: Path, steps: int) -> Row:
     taken: dict[bool, list[float]] = {True: [], False: []}
     kept = spent = 0.0
     for often in (False, True, False, True):
-        bookmark = Bookmark(folder / "bench", keys, "bench", 1e-9 if often else 0)
+        bookmark = Bookmark(folder / "bench", keys, "bench", Every(1e-9 if often else 0))
 
         def on_state(step: int, make: Callable[[], Checkpoint], bookmark: Bookmark = bookmark) -> None:
             nonlocal kept, spent

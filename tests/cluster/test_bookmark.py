@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cluster.bookmark import Bookmark
+from cluster.bookmark import Bookmark, Every
 from shots.checkpoint import Checkpoint
 from storage.checkpoints import Checkpoints
 from storage.files import Files
@@ -28,7 +28,7 @@ def made(keys: tuple[str, ...], step: int = 3) -> Checkpoint:
     return Checkpoint(keys, tensors)
 
 
-def mark(root: Path, *keys: str, by: str = "longtake 1", every: float = 30.0) -> Bookmark:
+def mark(root: Path, *keys: str, by: str = "longtake 1", every: Every = Every()) -> Bookmark:
     return Bookmark(root, keys, by, every)
 
 
@@ -96,10 +96,32 @@ def test_a_checkpoint_of_a_larger_group_stays_for_the_clips_that_come_after(tmp_
 
 
 def test_when_one_is_due(tmp_path: Path) -> None:
-    assert not mark(tmp_path, "a", every=30).due(done=False)
-    assert mark(tmp_path, "a", every=30).due(done=True), "before decoding, always"
-    assert mark(tmp_path, "a", every=1e-9).due(done=False)
-    assert not mark(tmp_path, "a", every=0).due(done=True), "0 keeps none"
+    assert not mark(tmp_path, "a", every=Every(30)).due(done=False)
+    assert mark(tmp_path, "a", every=Every(30)).due(done=True), "before decoding, always"
+    assert mark(tmp_path, "a", every=Every(1e-9)).due(done=False)
+    assert not mark(tmp_path, "a", every=Every(0)).due(done=True), "0 keeps none"
+
+
+def test_checkpoints_may_be_counted_in_steps(tmp_path: Path) -> None:
+    bookmark = mark(tmp_path, "a", every=Every.parse("3 steps"))
+    assert [bookmark.due(done=False) for _ in range(3)] == [False, False, True]
+    bookmark.keep(lambda: made(("a",)))
+    assert [bookmark.due(done=False) for _ in range(3)] == [False, False, True]
+    assert bookmark.due(done=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "every"),
+    [("30", Every(30)), ("0.5", Every(0.5)), ("0", Every(0)), ("20s", Every(20)), ("1 step", Every(0, 1))],
+)
+def test_how_often_is_said_in_seconds_or_steps(text: str, every: Every) -> None:
+    assert Every.parse(text) == every
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "1.5 steps", "8 clips", "1e3"])
+def test_other_words_for_how_often_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="neither seconds nor steps"):
+        Every.parse(text)
 
 
 def test_a_disk_that_will_not_have_it_costs_no_clip(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

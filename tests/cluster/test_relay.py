@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from cluster.bookmark import Every
 from cluster.executor import InProcess
 from cluster.job import ENDINGS, ClipDone, Event, Job, JobDone, JobFailed, JobStopped, Started, Stepped
 from cluster.ray_camera import RayCamera
@@ -133,7 +134,7 @@ def handle(camera: RayCamera) -> SimpleNamespace:
 
 def test_what_is_said_before_a_camera_begins_is_kept_for_it(here, store, specs):
     """Calls of an actor may overtake each other, and a camera that follows may begin when all has been said."""
-    first, second = RayCamera(str(store), "a", "cpu", 1, 0), RayCamera(str(store), "b", "cpu", 1, 0)
+    first, second = RayCamera(str(store), "a", "cpu", 1, Every(0)), RayCamera(str(store), "b", "cpu", 1, Every(0))
     leader, follower = jobs_of(specs, 2)
     first.lead(leader.id, handle(second))
     events = list(first.shoot(leader))
@@ -143,7 +144,7 @@ def test_what_is_said_before_a_camera_begins_is_kept_for_it(here, store, specs):
 
 
 def test_what_is_lost_on_the_way_is_in_the_stored_tail(here, store, specs):
-    camera = RayCamera(str(store), "b", "cpu", 1, 0)
+    camera = RayCamera(str(store), "b", "cpu", 1, Every(0))
     _, follower = jobs_of(specs, 2)
     tails = {e.take.key: e.take.tail for e in here if isinstance(e, ClipDone)}
     events = camera.shoot(follower, hears=True)
@@ -155,7 +156,7 @@ def test_what_is_lost_on_the_way_is_in_the_stored_tail(here, store, specs):
 
 
 def test_a_camera_that_waits_hears_that_it_is_to_stop_and_that_nobody_will_speak(store, specs):
-    camera = RayCamera(str(store), "b", "cpu", 1, 0)
+    camera = RayCamera(str(store), "b", "cpu", 1, Every(0))
     _, follower = jobs_of(specs, 2)
     waiting = camera.shoot(follower, hears=True)
     kinds = [type(next(waiting)), type(next(waiting))]
@@ -177,7 +178,7 @@ def three(store):
     with nodes() as cluster:
         cluster.add("one", gpus=0, cpus=2)
         cluster.add("two", gpus=0, cpus=1)
-        executor = OnRay(store, cluster.address, checkpoint_every=0.2)
+        executor = OnRay(store, cluster.address, checkpoint_every=Every(0.2))
         for seed in range(3):
             executor.submit(Job(f"w{seed}", "f", "s", 1, chain(1, steps=1, seed=100 + seed)))
         finish(executor, jobs=3)

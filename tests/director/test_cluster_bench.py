@@ -26,7 +26,7 @@ def test_groups_of_one_chain_at_the_same_time():
 def test_enough_chains_keep_all_cameras_busy():
     found = run_films([film("f", [16] * 192)], 8)
     assert found.efficiency >= 0.95
-    assert found.jobs == 192
+    assert found.jobs == 384
 
 
 @pytest.mark.parametrize("seed", [1, 2])
