@@ -124,13 +124,13 @@ def show_here(models: list[dict[str, Any]]) -> Iterator[Table]:
     """Two tables: families, and models."""
     kinds = Table(title="Families", title_justify="left")
     for column in ("family", "diffusers pipeline", "makes", "licence of the usual weights"):
-        kinds.add_column(column)
+        kinds.add_column(column, overflow="fold")
     for one in families():
         kinds.add_row(*one.values())
     yield kinds
     found = Table(title="Models here", title_justify="left")
     for column in ("model", "family", "size", "frames", "pictures a latent frame", "MB", "stg leaves out"):
-        found.add_column(column)
+        found.add_column(column, overflow="fold")
     for one in models:
         if "problem" in one:
             found.add_row(one["id"], one["problem"], "", "", "", "", "")

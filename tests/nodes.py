@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +21,7 @@ PREEMPTION = 2
 ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all nodes on loopback
     "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": os.environ["RAY_AUTH_TOKEN"],  # see conftest.py
     "RAY_health_check_initial_delay_ms": "0",
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_failure_threshold": "4",
@@ -34,6 +35,7 @@ class Nodes:
         self.environment = environment
         self._folder = folder
         head = {"num_cpus": 0, "include_dashboard": False, "node_name": "head", "temp_dir": folder}
+        head["gcs_server_port"] = _free_port()  # Ray's own choice is the same for every cluster of a machine
         self._cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=True)
         self.address: str = self._cluster.address
 
@@ -65,11 +67,17 @@ class Nodes:
         self._cluster.shutdown()
 
 
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 @contextmanager
 def nodes() -> Iterator[Nodes]:
     """A cluster with a head alone. Nothing of it is left afterwards, on disk neither."""
     before = dict(os.environ)
-    environment = ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    environment = dict(ENVIRONMENT)
     os.environ.update(environment)
     ray_constants.ENABLE_RAY_CLUSTER = False
     Config.initialize("")

@@ -59,7 +59,7 @@ class Log:
     pool: OnRay | InProcess
     events: list[Event] = field(default_factory=list)
 
-    def until(self, true, seconds: float = 280) -> None:
+    def until(self, true, seconds: float = 150) -> None:
         deadline = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < deadline, self.events[-30:]

@@ -20,7 +20,7 @@ from tests.nodes import nodes, until
 
 RENDER = ("render", "small.yaml", "--progress", "plain", "--checkpoint-every", "0.2")
 ON_RAY = (*RENDER, "--on", "ray")
-CLIPS = int(os.environ.get("LONGTAKE_SOAK", "300" if os.environ.get("LONGTAKE_LONG") else "16"))
+CLIPS = int(os.environ.get("LONGTAKE_SOAK", "300" if os.environ.get("LONGTAKE_LONG") else "0"))
 """Clips of the soak test. The long form: LONGTAKE_LONG=1, or LONGTAKE_SOAK=300."""
 
 
@@ -74,6 +74,7 @@ def soaked(clips: int) -> str:
 
 
 @pytest.mark.timeout(3600)
+@pytest.mark.skipif(not CLIPS, reason="takes minutes: set LONGTAKE_LONG=1, or LONGTAKE_SOAK=16")
 def test_soak_with_random_kills_makes_the_same_film_and_leaves_nothing(longtake: Longtake, small, tmp_path):
     small.write_text(soaked(CLIPS))
     (tmp_path / "here").mkdir()
@@ -102,7 +103,7 @@ def test_soak_with_random_kills_makes_the_same_film_and_leaves_nothing(longtake:
     if third := len(killer.held) // 3:  # at the end it holds what it held in the middle
         middle, end = killer.held[third : 2 * third], killer.held[2 * third :]
         for before, after in zip(zip(*middle, strict=True), zip(*end, strict=True), strict=True):
-            assert max(after) <= max(before) * 1.15 + 16
+            assert max(after) <= max(before) * 1.15 + (16 if max(before) < 10_000 else 64 * 2**20)
 
 
 @pytest.mark.timeout(1800)
