@@ -7,6 +7,8 @@ found clips to render; 5 the hours of a film (gpu_hours) are spent; 75 interrupt
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -65,13 +67,16 @@ def main() -> None:
 
     with _stop:
         code = guarded(app)
-    if _stop.asked is not None:
-        # Not sys.exit: it would wait for threads that are in the middle of a step or of a cut. Ledger and store are
-        # valid at any moment, and what a cut leaves behind is swept by the next one.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    if _stop.asked is None:
+        with contextlib.suppress(Exception):
+            atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    # Not sys.exit: it would wait for threads that are in the middle of a step or of a cut, and a thread of torch's that
+    # the interpreter's end overtakes aborts the process (seen once, after a film was done). All that must be closed is
+    # closed; ledger and store are valid at any moment, and what a cut leaves behind is swept by the next one.
+    os._exit(code)
 
 
 @app.callback()

@@ -170,7 +170,7 @@ def test_nodes_come_and_go_and_the_frames_are_those_of_one_machine(log: Log, clu
 def test_a_node_that_fails_three_clips_is_set_aside_and_taken_back(log: Log, cluster: Nodes) -> None:
     cluster.d = cluster.add("d")
     nowhere = ModelRef("/nowhere/model", "sha256:0", "animatediff")
-    busy = Job("busy", "f", "busy", 1, chain(1, 9, STEPS))
+    busy = Job("busy", "f", "busy", 1, chain(1, 9, 100))  # long enough to be held in the middle
     log.pool.submit(busy)
     log.until(lambda: log.of("busy", Stepped))
     at = where(log, "busy")
