@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.warm import Child, Warm
+
+PER_TEST = {"PYTEST_CURRENT_TEST"}
 ROOT = Path(__file__).parent.parent
 SMALL = """\
 schema: longtake.storyboard.v1
@@ -28,7 +32,7 @@ shots:
 
 
 class Longtake:
-    """Runs longtake in a folder, as a person would: a process with its own interpreter."""
+    """Runs longtake in a folder, as a person would: a real process, that only has its imports behind it (`warm.py`)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,11 +40,25 @@ class Longtake:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         self.environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "160", "NO_COLOR": "1"}
 
-    def start(self, *arguments: str, **options: object) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, start_new_session: bool = False) -> subprocess.Popen[str] | Child:
+        parent = _warm()
+        changed = {k for k, _ in self.environment.items() ^ parent.environment.items()}
+        if all(name.startswith("LONGTAKE_") for name in changed - PER_TEST):
+            return parent.start(list(arguments), self.folder, self.environment, start_new_session)
+        return self.cold(*arguments, start_new_session=start_new_session)  # libraries read variables when imported
+
+    def cold(self, *arguments: str, start_new_session: bool = False) -> subprocess.Popen[str]:
+        """With an interpreter of its own."""
         command = [sys.executable, "-m", "director", *arguments]
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            command, cwd=self.folder, env=self.environment, stdout=pipe, stderr=pipe, text=True, **options
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            start_new_session=start_new_session,
         )
 
     def __call__(self, *arguments: str, code: int | None = 0, timeout: float = 240) -> subprocess.CompletedProcess[str]:
@@ -50,6 +68,12 @@ class Longtake:
         assert code in (None, process.returncode), f"exit {process.returncode}, expected {code}\n{out}\n{err}"
         assert "Traceback" not in out + err
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@functools.cache
+def _warm() -> Warm:
+    """One for this process, with the environment that nearly all commands have."""
+    return Warm(Longtake(ROOT).environment)
 
 
 def decoded(film: Path) -> str:

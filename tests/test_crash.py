@@ -83,8 +83,8 @@ def test_kill_9_at_random_moments_then_render_again(
     latest = 1.0
     while kills:
         process = longtake.start(*RENDER, *where, start_new_session=True)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # before that it is only importing
-            process.wait(moments.uniform(0.3, latest) * seconds)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(moments.uniform(0.02, latest) * seconds)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             kills -= 1
