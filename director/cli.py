@@ -137,7 +137,7 @@ def plan(
             print_json(plan_json(surveys))
         else:
             for survey in surveys:
-                show_plan(survey)
+                show_plan(survey, session.recut(survey))
     if check and any(survey.wanted for survey in surveys):
         raise typer.Exit(4)
 
