@@ -197,7 +197,7 @@ def _of_slate(what: str, ledger: Ledger) -> dict[str, Any]:
         has = f"the shots {', '.join(counts)}" if shot not in counts else f"the clips 1 to {counts[shot]} in {shot}"
         raise UsageError(f"{what!r}: film {film} has {has}; name a clip as {film}:SHOT/NUMBER, from 1")
     slate = {"film": film, "shot": shot, "clip": int(clip)}
-    return _with_pin(_of_clip(slates[shot, int(clip)][0], ledger), ledger.pins(film), slate)
+    return {"slate": slate} | _with_pin(_of_clip(slates[shot, int(clip)][0], ledger), ledger.pins(film), slate)
 
 
 def _film_with(shot: str, ledger: Ledger) -> str:

@@ -95,7 +95,9 @@ class Variants:
         past = self._ledger.takes_at(self.plan.film, shot.id)
         before = [one for takes in past.values() for one in takes if one.take.key not in now]
         seeds = {json.loads(one.spec_json)["seed"] for one in before}
-        return {variant.number for variant in variants if variant.number > asked and variant.seed in seeds}
+        left = [variant for variant in variants if variant.number > asked and variant.seed in seeds]
+        made = self._ledger.takes([clip.key for variant in left for clip in variant.clips])
+        return {variant.number for variant in left if any(clip.key not in made for clip in variant.clips)}
 
     def of(self, shot: PlannedShot) -> list[Variant]:
         """The takes of a shot, by number."""
