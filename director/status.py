@@ -185,7 +185,8 @@ def _show_film(console: Console, film: dict[str, Any]) -> None:
     if film["running_on"]:
         console.print(f"  rendering on {film['running_on']}")
     for path in film["files"]:
-        console.print(f"  {path}", soft_wrap=True)
+        gone = "" if Path(path).is_file() else " is not there; the next render cuts it again"
+        console.print(f"  {path}{gone}", soft_wrap=True)
     for shot in film["shots"]:
         if film["state"] != "done" or shot["done"] < shot["clips"] or shot["held"]:
             console.print(f"  {shot['shot']}: {shot['done']}/{shot['clips']} clips")

@@ -54,7 +54,7 @@ def sheet(session: Session, words: Sequence[str], out: Path | None) -> Path:
         return read_take(session.files.open_verified(made[clip.key].video)) if clip.key in made else None
 
     out = out or session.places.films / f"{plan.film}.takes.png"
-    contact_sheet(replace(plan, title=f"{plan.title}: takes", shots=tuple(rows)), read, out)
+    contact_sheet(replace(plan, title=f"{plan.title}: takes", shots=tuple(rows)), read, out, takes=True)
     return out
 
 

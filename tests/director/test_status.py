@@ -136,3 +136,6 @@ def test_each_file_and_shot_stands_once_and_a_pin_with_its_take(film_studio: Stu
     assert [shot["shot"] for shot in film["shots"]] == ["a", "b", "c"]
     show_status(status_of(film_studio.session, []))
     assert f"c/1 is pinned to take {takes[plan.clips[2].key].id}\n" in capsys.readouterr().out
+    (film_studio.places.films / "f.mp4").unlink()
+    show_status(status_of(film_studio.session, []))
+    assert "f.mp4 is not there; the next render cuts it again" in capsys.readouterr().out
