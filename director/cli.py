@@ -79,17 +79,22 @@ def main() -> None:
     os._exit(code)
 
 
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to standard error.")] = False,
-) -> None:
-    _log_to_stderr(verbose)
-    if version:
+def _show_version(asked: bool) -> None:
+    if asked:
         from cluster.environment import code_version
 
         typer.echo(code_version())
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to standard error.")] = False,
+) -> None:
+    _log_to_stderr(verbose)
 
 
 @app.command()
@@ -137,7 +142,7 @@ def plan(
             print_json(plan_json(surveys))
         else:
             for survey in surveys:
-                show_plan(survey)
+                show_plan(survey, session.recut(survey))
     if check and any(survey.wanted for survey in surveys):
         raise typer.Exit(4)
 

@@ -70,7 +70,7 @@ def unpin(place: Place, as_json: Json = False, data: Data = None, db: Db = None)
 
 def takes(
     clips: Annotated[
-        list[str] | None, typer.Argument(help="Shots, or FILM:SHOT; all when left out.", metavar="SELECTOR")
+        list[str] | None, typer.Argument(help="SHOT, FILM:SHOT or FILM; left out: all of the film.", metavar="SELECTOR")
     ] = None,
     sheet: Annotated[Path | None, typer.Option("--sheet", help="Contact sheet to write.")] = None,
     as_json: Json = False,

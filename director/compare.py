@@ -99,4 +99,5 @@ def show_diff(document: Document) -> None:
             console.print(f"  {line}", soft_wrap=True)
     for line in dict.fromkeys(line for clip in document["clips"] for line in clip["made"]):
         console.print(f"made with: {line}", soft_wrap=True)
-    console.print("equal" if document["equal"] else f"{len(same)} of {len(document['clips'])} clips are equal")
+    rest = f"{len(same)} of {len(document['clips'])} clips are equal" if document["clips"] else "no clip is in both"
+    console.print("equal" if document["equal"] else rest)

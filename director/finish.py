@@ -83,6 +83,28 @@ def check_apart(plans: Sequence[Plan]) -> None:
                 )
 
 
+def is_cut(plan: Plan, takes: Mapping[str, Take], ledger: Ledger, places: Places) -> bool:
+    """Whether each delivery of a film was cut last from these takes, in this way, and its file is still there.
+
+    Raises:
+        SoundUnreadable: a sound that is gone.
+    """
+    from .edit import film_path
+
+    last: dict[str, FilmVersion] = {}
+    for version in ledger.film_versions(plan.film):
+        last.setdefault(Path(version.path).name, version)
+    sounds = digests(sound_marks(plan, _sounds_before(last)))
+    for deliver in plan.deliver:
+        before = last.get(film_path(Path(), deliver).name)
+        if before is None or not places.found(before.path).is_file():
+            return False
+        facts = json.loads(before.cut_json)
+        if facts["identity"] != _identity(_cut(plan, takes), sounds, plan, deliver, facts.get("redact", ())):
+            return False
+    return True
+
+
 class Finish:
     """Cuts films. `check` before rendering, then call it when all clips have takes.
 

@@ -106,6 +106,7 @@ def move(session: Session, target: str, remove: bool, say: Callable[[int, int], 
     for film in session.ledger.films():
         if holder := session.holder(film.film):
             raise UsageError(f"{film.film} is being rendered on {holder.host} (process {holder.pid}); wait for its end")
+    before = places.store
     with closing(open_files(place)) as to:
         moved = transfer.copy_files(session.ledger, session.files, to, say)
         gone: dict[str, int] = {}
@@ -121,6 +122,7 @@ def move(session: Session, target: str, remove: bool, say: Callable[[int, int], 
         "already": moved.already,
         "missing": moved.missing,
         "removed": len(gone),
+        "kept": "" if gone or not moved.whole else before,
     }
 
 
@@ -139,6 +141,8 @@ def show_moved(document: Document) -> None:
     console.print(f"{done}, {document['removed']} removed here", soft_wrap=True)
     if document["whole"]:
         console.print(f"the store is {document['store']} from now on", soft_wrap=True)
+        if document["kept"]:
+            console.print(f"the copies in {document['kept']} are used no more; they can be deleted", soft_wrap=True)
     else:
         console.print("the store stays where it is; longtake verify, render again, then move again", soft_wrap=True)
 

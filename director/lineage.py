@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -107,7 +109,7 @@ def find(what: str, session: Session) -> dict[str, Any]:
     ledger = session.ledger
     if ledger is None:
         raise UsageError(f"there is no file {what!r}, and nothing has been rendered here yet")
-    if ":" in what:
+    if ":" in what or re.fullmatch(r"[^/]+/\d+", what):
         return _of_slate(what, ledger)
     film, _, back = what.rpartition("@")
     if film and back.isdecimal() and (versions := ledger.film_versions(film)):
@@ -143,7 +145,10 @@ def of_file(path: Path) -> dict[str, Any]:
                 return _checked(json.loads(text), path)
         except (ShotsError, ValueError) as error:
             if not sidecar.is_file():
-                raise UsageError(f"{path} cannot be read as a video: {error}") from None
+                cause = str(error).removeprefix(f"{path} cannot be read as a video: ").partition(": '")[0]
+                raise UsageError(
+                    f"{path} cannot be read as a film or clip, and there is no sidecar {sidecar.name}: {cause}"
+                ) from None
     try:
         found = json.loads(sidecar.read_text()) if sidecar.is_file() else None
     except ValueError as error:
@@ -181,16 +186,29 @@ def _version(film: str, back: int, versions: Sequence[FilmVersion]) -> dict[str,
 
 
 def _of_slate(what: str, ledger: Ledger) -> dict[str, Any]:
-    film, _, place = what.partition(":")
+    film, _, place = what.rpartition(":")
     shot, _, clip = place.partition("/")
+    film = film or _film_with(shot, ledger)
     slates = ledger.latest_slates(film)
     if not slates:
         raise UsageError(f"no film {film!r} has been rendered here")
     if (shot, int(clip) if clip.isdecimal() else 0) not in slates:
-        shots = ", ".join(dict.fromkeys(name for name, _ in slates))
-        raise UsageError(f"{what!r}: film {film} has the shots {shots}; name a clip as {film}:SHOT/NUMBER, from 1")
+        counts = Counter(name for name, _ in slates)
+        has = f"the shots {', '.join(counts)}" if shot not in counts else f"the clips 1 to {counts[shot]} in {shot}"
+        raise UsageError(f"{what!r}: film {film} has {has}; name a clip as {film}:SHOT/NUMBER, from 1")
     slate = {"film": film, "shot": shot, "clip": int(clip)}
-    return _with_pin(_of_clip(slates[shot, int(clip)][0], ledger), ledger.pins(film), slate)
+    return {"slate": slate} | _with_pin(_of_clip(slates[shot, int(clip)][0], ledger), ledger.pins(film), slate)
+
+
+def _film_with(shot: str, ledger: Ledger) -> str:
+    """The one film whose last production had such a shot."""
+    films = [film.film for film in ledger.films()]
+    having = [film for film in films if any(name == shot for name, _ in ledger.latest_slates(film))]
+    if len(having) != 1:
+        which = ", ".join(having or films) or "none"
+        has = "have" if having else "are recorded, and none has"
+        raise UsageError(f"the films {which} {has} a shot {shot!r}; name a clip as FILM:SHOT/NUMBER, from 1")
+    return having[0]
 
 
 def _with_pin(clip: dict[str, Any], pins: Sequence[Pin], slate: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,7 +261,9 @@ def clock(moment: float) -> str:
 
 def show_lineage(document: dict[str, Any]) -> None:
     """A tree for a person."""
-    screen().print(_tree(document), soft_wrap=True, overflow="ignore", no_wrap=True, crop=False, width=WIDEST)
+    console = screen()
+    console.width = WIDEST  # a tree is cut off at the width of its console, whatever `print` is told
+    console.print(_tree(document), soft_wrap=True)
 
 
 def _tree(document: dict[str, Any]) -> Tree:
@@ -283,11 +303,19 @@ def _clip_tree(clip: dict[str, Any], environment: Mapping[str, Any]) -> Tree:
     if "code_version" in made:
         device = environment.get("device_name") or environment.get("device", "?")
         where = f"{environment.get('host', '?')} on {device}"
-        tree.add(f"longtake {made['code_version']}, {where}, {made.get('time', '?')}")
+        tree.add(f"longtake {made['code_version']}, {where}, {made.get('time', '?')}{_cost(made)}")
     for attempt in clip.get("attempts", []):
         text = f"{attempt['state']} {attempt['started']} by {attempt['worker']} on {attempt['host']}"
         tree.add(f"attempt: {text}" + (f": {attempt['error']}: {attempt['message']}" if attempt["error"] else ""))
     return tree
+
+
+def _cost(made: Mapping[str, Any]) -> str:
+    """`, 50 NFE in 2.9 s`."""
+    if "nfe" not in made:
+        return ""
+    took = (made.get("seconds") or {}).get("total")
+    return f", {made['nfe']} NFE" + ("" if took is None else f" in {took:.1f} s")
 
 
 def _licences(environment: Mapping[str, Any]) -> str:

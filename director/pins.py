@@ -52,7 +52,7 @@ def unpin(session: Session, place: str) -> dict[str, Any]:
         raise UsageError(f"no clip of {place!r} is pinned; pinned in {plan.film}: {names}")
     for shot, clip in wanted:
         ledger.unpin(plan.film, shot, clip)
-    return pins_of(session, plan.film)
+    return pins_of(session, plan.film) | {"unpinned": [f"{shot}/{clip}" for shot, clip in wanted]}
 
 
 def pins_of(session: Session, film: str) -> dict[str, Any]:
@@ -74,6 +74,8 @@ def pins_of(session: Session, film: str) -> dict[str, Any]:
 def show_pins(document: dict[str, Any]) -> None:
     """The same for a person."""
     console = screen()
+    for place in document.get("unpinned", ()):
+        console.print(f"{document['film']}:{place} follows the storyboard again")
     for one in document["pins"]:
         what = f"take {one['take']}" if one["take"] else f"clip {one['key'][:16]}, which has no take now"
         note = f" ({one['note']})" if one["note"] else ""
@@ -130,7 +132,10 @@ def _named(past: dict[int, list[PlacedTake]], shot: str, take: str) -> PlacedTak
     if len(alike) == 1:
         return alike[0]
     known = ", ".join(map(str, sorted(every))) or "none"
-    raise UsageError(f"shot {shot!r} has no take {take!r}; its takes are {known} (longtake takes {shot} lists them)")
+    raise UsageError(
+        f"shot {shot!r} has no take {take!r}; its takes are {known}, one for each clip (the numbers at the end of the "
+        f"lines of longtake takes {shot}; to show a whole take: longtake pick)"
+    )
 
 
 def _chain(ledger: Ledger, last: PlacedTake) -> dict[int, str]:

@@ -14,7 +14,7 @@ from storage.rows import Take
 from .farm import JsonLines, OpenJd
 from .observer import FilmResult, Observers, Quiet
 from .planned import Plan
-from .report import seconds
+from .report import counted, seconds
 from .segments import Segment
 from .streams import unbreakable
 from .tally import Tally
@@ -29,13 +29,13 @@ class Lines(Quiet):
         self._console = console
 
     def film_begins(self, plan: Plan, missing: int, cached: int) -> None:
-        self._say(f"{plan.film}: {missing} clips to render, {cached} from the store")
+        self._say(f"{plan.film}: {counted(missing)} to render, {cached} from the store")
 
     def job_begins(self, segment: Segment, worker: Worker) -> None:
         self._say(f"{segment.name}: rendering on {worker.name} ({worker.host})")
 
     def clip_done(self, segment: Segment, index: int, take: Take) -> None:
-        self._say(f"{segment.film}/{segment.shot}/{segment.first + index}: done, {take.frames} frames")
+        self._say(f"{segment.part(index, index + 1).name}: done, {take.frames} frames")
 
     def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None:
         self._say(failure_text(segment, failure, tries, held))

@@ -47,8 +47,8 @@ def _film(survey: Survey) -> dict[str, Any]:
     }
 
 
-def show_plan(survey: Survey) -> None:
-    """The table that `longtake plan` prints."""
+def show_plan(survey: Survey, recut: bool = False) -> None:
+    """The table that `longtake plan` prints. recut: the film's clips are all there, but it is not cut so."""
     plan, console = survey.plan, screen()
     length = seconds(float(plan.frames / plan.fps))
     title = f"{plan.title} ({plan.film}): {plan.frames} frames, {length} at {plan.fps} a second"
@@ -65,7 +65,7 @@ def show_plan(survey: Survey) -> None:
         for _, takes in groupby((c for c in clips[shot.id] if _told(c, survey)), lambda c: c.clip.slate.take):
             for line in _why(shot.id, list(takes)):
                 console.print(line, soft_wrap=True)
-    _notes(console, survey)
+    _notes(console, survey, recut)
 
 
 def _told(clip: SurveyedClip, survey: Survey) -> bool:
@@ -117,7 +117,7 @@ def _why(shot: str, clips: list[SurveyedClip]) -> list[str]:
     return [f"{shot}/{a if a == b else f'{a}-{b}'}{of}: {text}" for a, b, text in groups]
 
 
-def _notes(console: Console, survey: Survey) -> None:
+def _notes(console: Console, survey: Survey, recut: bool) -> None:
     plan = survey.plan
     for shot in plan.shots[:MOST_ROWS]:
         for text in (shot.snapped, _beats(shot)):
@@ -128,14 +128,15 @@ def _notes(console: Console, survey: Survey) -> None:
     for warning in plan.warnings:
         console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     if survey.left:
-        console.print(f"{len(survey.left)} more clips have no take and are not selected")
+        are = "has no take and is" if len(survey.left) == 1 else "have no take and are"
+        console.print(f"{counted(len(survey.left), 'more ')} {are} not selected", soft_wrap=True)
     count = len(survey.wanted)
     if not count:
-        console.print("nothing to render")
+        console.print("nothing to render" + ("; the film is to be cut again" if recut else ""))
         return
     time = "unknown" if survey.seconds is None else seconds(survey.seconds)
     disk = "unknown" if survey.bytes is None else size(survey.bytes)
-    console.print(f"{count} clips to render: {survey.nfe} NFE, estimated time {time}, disk {disk}")
+    console.print(f"{counted(count)} to render: {survey.nfe} NFE, estimated time {time}, disk {disk}")
 
 
 def _bills(plan: Plan) -> Iterator[str]:
@@ -186,7 +187,7 @@ def show_results(results: Sequence[FilmResult]) -> None:
     """How each film ended and where it lies."""
     console = screen()
     for result in results:
-        what = f"{result.rendered} clips rendered, {result.cached} from the store, {seconds(result.seconds)}"
+        what = f"{counted(result.rendered)} rendered, {result.cached} from the store, {seconds(result.seconds)}"
         console.print(f"{result.plan.film}: {result.state}: {what}", soft_wrap=True)
         for path in result.files:
             console.print(f"  {path}", soft_wrap=True)
@@ -203,6 +204,11 @@ def show_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         table.add_row(Text(finding.state, colours[finding.state]), finding.what, finding.says)
     console.print(table)
+
+
+def counted(count: int, more: str = "") -> str:
+    """`1 clip`, `2 clips`, `2 more clips`."""
+    return f"{count} {more}clip" + ("" if count == 1 else "s")
 
 
 def seconds(value: float) -> str:

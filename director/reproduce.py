@@ -70,11 +70,16 @@ def reproduce(path: Path, means: Means, say: Callable[[str], None]) -> Document:
     document = of_file(path)
     if is_redacted(document):
         raise UsageError(f"the prompts in {path} have been redacted, so it cannot be made again from the file alone")
+    from shots.frames import iter_take
+
     wishes = _wishes(document, path)
+    original = path if document["kind"] == "longtake.take" and path.suffix != ".json" else None
+    if original:
+        for _ in iter_take(original):  # one that is damaged is told before anything is rendered
+            pass
     with tempfile.TemporaryDirectory(prefix="longtake-reproduce-") as folder:
         made = _all_made(wishes, means, Path(folder), say)
         told = {key: clip for wish in wishes for key, clip in wish.told.items()}
-        original = path if document["kind"] == "longtake.take" and path.suffix != ".json" else None
         clips = [_verdict(told[key], made[key], Path(folder), original) for key in told]
     worst = max(clips, key=lambda clip: ("bitwise", "rounding", "different").index(clip["result"]))["result"]
     return {"schema": "longtake.reproduce.v1", "file": str(path), "result": worst, "clips": clips}

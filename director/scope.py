@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from .errors import UsageError
@@ -16,8 +16,9 @@ SUFFIXES = (".yaml", ".yml", ".json")
 def scope(session: Session, words: Sequence[str]) -> tuple[Plan, Selection]:
     """The plan of the film that these selectors mean, and what they select of it.
 
-    Without a film's name it is the only film that has been rendered here. The storyboard is the one that it was
-    rendered from last; one of its name beside the data folder comes first, if it is of this film.
+    Without a film's name it is the only film that has been rendered here, or the only one with these shots. The
+    storyboard is the one that it was rendered from last; one of its name beside the data folder comes first, if it is
+    of this film.
 
     Raises:
         UsageError: no film, several films, or a storyboard that is not where it was. StoryboardError.
@@ -36,13 +37,13 @@ def the_plan(session: Session, name: str | None, said: Selector | None = None) -
     if name is not None and Path(name).suffix.lower() in SUFFIXES:
         return session.plans([name])[0]
     films = {film.film: film for film in session.ledger.films()} if session.ledger else {}
-    if name is None and len(films) == 1:
-        (name,) = films
+    if name is None:
+        name = _only(session, films, said)
     what = said.text.rpartition(":")[2] if said else "SHOT"
     if not films:
         raise UsageError(f"nothing has been rendered here yet; name the storyboard, too, as FILE.yaml:{what}")
     if name is None:
-        raise UsageError(f"there are several films here; name one, as {next(iter(films))}:{what}: {', '.join(films)}")
+        raise UsageError(f"there are several films here ({', '.join(films)}); say of which, as FILM:{what}")
     if name not in films:
         raise UsageError(f"no film {name!r} has been rendered here; recorded films: {', '.join(films)}")
     recorded = Path(films[name].last.storyboard_path)
@@ -51,3 +52,11 @@ def the_plan(session: Session, name: str | None, said: Selector | None = None) -
         if path.is_file() and (plan := session.plans([str(path)])[0]).film == name:
             return plan
     raise UsageError(f"the storyboard of {name} is no longer at {recorded}; name it, as FILE.yaml:{what}")
+
+
+def _only(session: Session, films: Collection[str], said: Selector | None) -> str | None:
+    """The only film that there is, or of several the only one whose last production had the shots that are named."""
+    shots = {place.shot for place in (said.first, said.last) if place} if said else set()
+    if len(films) > 1 and session.ledger is not None and shots:
+        films = [film for film in films if shots <= {shot for shot, _ in session.ledger.latest_slates(film)}]
+    return next(iter(films)) if len(films) == 1 else None

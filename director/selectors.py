@@ -86,9 +86,10 @@ class Selection:
                 chosen |= set(index.named(selector))
         if not self.selectors:
             chosen = set(range(len(index.clips)))
-        for bound, narrow in ((self.since, _from), (self.until, _until)):
-            if bound is not None and bound.film in (None, plan.film):
-                chosen &= set(narrow(index, bound))
+        since, until = (
+            bound if bound and bound.film in (None, plan.film) else None for bound in (self.since, self.until)
+        )
+        chosen &= set(index.between(since, until))
         keep = (set(failed) if self.failed else set()) | (set(stale) if self.stale else set())
         return tuple(
             clip
@@ -188,6 +189,15 @@ class _Index:
             )
         return range(begin, end)
 
+    def between(self, since: Selector | None, until: Selector | None) -> range:
+        begin = self.find(since.first).start if since and since.first else 0
+        end = self.find(until.first).stop if until and until.first else len(self.clips)
+        if since and until and begin >= end:
+            raise UsageError(
+                f"--from {since.text!r} stands after --until {until.text!r} in film {self.film}, so nothing is between"
+            )
+        return range(begin, end)
+
     def find(self, place: Place) -> range:
         span = self.spans.get(place.shot)
         if span is None:
@@ -198,15 +208,6 @@ class _Index:
         if place.clip is None:
             return span
         if place.clip > len(span):
-            raise UsageError(f"shot {place.shot!r} of film {self.film} has {len(span)} clips, so no clip {place.clip}")
+            has = "1 clip" if len(span) == 1 else f"{len(span)} clips"
+            raise UsageError(f"shot {place.shot!r} of film {self.film} has {has}, so no clip {place.clip}")
         return range(span.start + place.clip - 1, span.start + place.clip)
-
-
-def _from(index: _Index, bound: Selector) -> range:
-    assert bound.first is not None
-    return range(index.find(bound.first).start, len(index.clips))
-
-
-def _until(index: _Index, bound: Selector) -> range:
-    assert bound.first is not None
-    return range(index.find(bound.first).stop)

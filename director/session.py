@@ -153,6 +153,14 @@ class Session:
         plan = arranged(plan, self.ledger, accept_stale)
         return survey(plan, self.ledger, self.files, selection=selection)
 
+    def recut(self, survey: Survey) -> bool:
+        """Whether all clips of a film are there, but the film is not cut from them in this way, or is gone."""
+        if survey.missing or self.ledger is None:
+            return False
+        from .finish import is_cut
+
+        return not is_cut(survey.plan, survey.takes, self.ledger, self.places)
+
     def render(
         self,
         storyboards: Sequence[str],

@@ -64,11 +64,11 @@ class _Row:
         return 38 + 34 * len(self.prompt) + sum(thumb + line.height for line in self.lines) + BETWEEN
 
 
-def contact_sheet(plan: Plan, read: ClipReader, out: Path, shows: str = "") -> None:
+def contact_sheet(plan: Plan, read: ClipReader, out: Path, shows: str = "", takes: bool = False) -> None:
     """Write the contact sheet of `plan` to `out` as PNG. Only kept frames are shown, each clip's beginning first.
 
     read: gives a clip's frames, None for one that has not been rendered. Clips are read one at a time.
-    shows: kept in the file, see `drawing.what_it_shows`.
+    shows: kept in the file, see `drawing.what_it_shows`. takes: the shots are takes to choose from, and stand nowhere.
 
     Raises:
         OSError: `out` cannot be written.
@@ -79,11 +79,11 @@ def contact_sheet(plan: Plan, read: ClipReader, out: Path, shows: str = "") -> N
     height = HEADER + sum(row.height(thumb[1]) for row in rows) + MARGIN // 2
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    _header(draw, plan, len(rows), width)
-    starts = {stretch.shot: stretch.start for stretch in stretches(plan.shots)}
+    _header(draw, plan, len(rows), width, takes)
+    starts = {} if takes else {stretch.shot: stretch.start for stretch in stretches(plan.shots)}
     y = HEADER
     for row in rows:
-        at = _caption(draw, plan, row, starts[row.shot.id], y, width)
+        at = _caption(draw, plan, row, starts.get(row.shot.id), y, width)
         for line in row.lines:
             _line(sheet, draw, line, read, thumb, at)
             at += thumb[1] + line.height
@@ -117,13 +117,17 @@ def _line_of(shot: PlannedShot, clips: Sequence[PlannedClip], across: int) -> _L
     return _Line(tuple(clips), ACROSS // across, prompts)
 
 
-def _header(draw: ImageDraw.ImageDraw, plan: Plan, shown: int, width: int) -> None:
+def _header(draw: ImageDraw.ImageDraw, plan: Plan, shown: int, width: int, takes: bool) -> None:
     draw.text((MARGIN, 40), shortened(plan.title or plan.film, TITLE, width - 2 * MARGIN), INK, font(TITLE))
     facts = [
-        _count(len(plan.shots), "shot") + ("" if shown == len(plan.shots) else f" ({shown} shown)"),
+        _count(len(plan.shots), "take" if takes else "shot")
+        + ("" if shown == len(plan.shots) else f" ({shown} shown)"),
         _count(len(plan.clips), "clip"),
-        f"{plan.frames} frames",
-        f"{float(plan.frames / plan.fps):.1f} s at {float(plan.fps):g} fps",
+        *(
+            []
+            if takes
+            else [f"{plan.frames} frames", f"{float(plan.frames / plan.fps):.1f} s at {float(plan.fps):g} fps"]
+        ),
         f"made at {plan.size[0]} x {plan.size[1]}",
         *sorted({clip.spec.model.id for clip in plan.clips}),
     ]
@@ -131,7 +135,7 @@ def _header(draw: ImageDraw.ImageDraw, plan: Plan, shown: int, width: int) -> No
     draw.line((MARGIN, 147, width - MARGIN, 147), FAINT, 2)
 
 
-def _caption(draw: ImageDraw.ImageDraw, plan: Plan, row: _Row, start: int, y: int, width: int) -> int:
+def _caption(draw: ImageDraw.ImageDraw, plan: Plan, row: _Row, start: int | None, y: int, width: int) -> int:
     """Draws the lines above a shot's pictures; returns where the pictures begin."""
     facts = "   ·   ".join(_facts(plan, row, start))
     draw.text((width - MARGIN, y + 3), facts, QUIET, font(SMALL), anchor="ra")
@@ -142,13 +146,14 @@ def _caption(draw: ImageDraw.ImageDraw, plan: Plan, row: _Row, start: int, y: in
     return y + 38 + 34 * len(row.prompt)
 
 
-def _facts(plan: Plan, row: _Row, start: int) -> Iterator[str]:
+def _facts(plan: Plan, row: _Row, start: int | None) -> Iterator[str]:
     shot = row.shot
     if shot.title is not None:
         yield f"{shot.title.frames}-frame title" + (" card" if shot.title.over == "card" else "")
     if shot.transition.kind != "cut":
         yield f"{shot.transition.frames}-frame {shot.transition.kind}"
-    yield f"from {float(start / plan.fps):.2f} s"
+    if start is not None:
+        yield f"from {float(start / plan.fps):.2f} s"
     yield f"{shot.frames} frames"
     if row.left_out:
         yield f"{len(shot.clips) - row.left_out} of {len(shot.clips)} clips shown"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,11 +61,14 @@ def _film(session: Session, ledger: Ledger, film: Film) -> dict[str, Any]:
     holds = _holds(ledger, film.film, slates, takes)
     holder = session.holder(film.film)
     running = holder is not None
-    shots: dict[str, list[SlateRow]] = defaultdict(list)
+    shots: dict[str, list[SlateRow]] = {shot: [] for shot in _in_film_order(slates)}
     for slate in slates:
         shots[slate.shot].append(slate)
     versions = ledger.film_versions(film.film)
-    files = [session.places.found(v.path) for v in versions if v.production == versions[0].production]
+    recorded = dict.fromkeys(v.path for v in versions if v.production == versions[0].production)
+    files = [session.places.found(path) for path in recorded]
+    pins = ledger.pins(film.film)
+    pinned = ledger.takes([pin.key for pin in pins])
     state = "running" if running else ("interrupted" if film.last.state == "running" else str(film.last.state))
     whole = all(key in takes for key in keys)
     return {
@@ -81,7 +83,11 @@ def _film(session: Session, ledger: Ledger, film: Film) -> dict[str, Any]:
         "message": film.last.message or "",
         "files": [str(path) for path in files],
         "running_on": f"{holder.host} (process {holder.pid})" if running and holder else None,
-        "pins": [{"shot": p.shot, "clip": p.clip, "key": p.key, "note": p.note} for p in ledger.pins(film.film)],
+        "pins": [
+            {"shot": p.shot, "clip": p.clip, "key": p.key, "note": p.note}
+            | {"take": pinned[p.key].id if p.key in pinned else None}
+            for p in pins
+        ],
         "accepted": [f"{s.shot}/{s.clip}: {s.why}" for s in slates if s.why.startswith(ACCEPTED)],
         "shots": [
             _shot(name, rows, takes, failures, holds.get(name))
@@ -90,6 +96,11 @@ def _film(session: Session, ledger: Ledger, film: Film) -> dict[str, Any]:
         ],
         "next": _next(film, state, bool(holds), whole, session.places, files[0].parent if files else None),
     }
+
+
+def _in_film_order(slates: Sequence[SlateRow]) -> list[str]:
+    """The shots: of each, the takes that the film does not show are recorded before those of the film."""
+    return list(dict.fromkeys(slate.shot for slate in reversed(slates)))[::-1]
 
 
 def _holds(ledger: Ledger, film: str, slates: list[SlateRow], takes: dict[str, Take]) -> dict[str, Hold]:
@@ -174,7 +185,8 @@ def _show_film(console: Console, film: dict[str, Any]) -> None:
     if film["running_on"]:
         console.print(f"  rendering on {film['running_on']}")
     for path in film["files"]:
-        console.print(f"  {path}", soft_wrap=True)
+        gone = "" if Path(path).is_file() else " is not there; the next render cuts it again"
+        console.print(f"  {path}{gone}", soft_wrap=True)
     for shot in film["shots"]:
         if film["state"] != "done" or shot["done"] < shot["clips"] or shot["held"]:
             console.print(f"  {shot['shot']}: {shot['done']}/{shot['clips']} clips")
@@ -189,11 +201,12 @@ def _show_film(console: Console, film: dict[str, Any]) -> None:
             console.print(f"    to see it fail here: {shot['reproduce']}", soft_wrap=True)
     for pin in film["pins"]:
         note = f" ({pin['note']})" if pin["note"] else ""
-        console.print(f"  {pin['shot']}/{pin['clip']} is pinned to clip {pin['key'][:16]}{note}", soft_wrap=True)
+        what = f"take {pin['take']}" if pin["take"] else f"clip {pin['key'][:16]}, which has no take now"
+        console.print(f"  {pin['shot']}/{pin['clip']} is pinned to {what}{note}", soft_wrap=True)
     for line in film["accepted"]:
         console.print(f"  {line}", soft_wrap=True)
     if film["message"] and film["state"] != "done":
-        console.print(f"  {film['message']}")
+        console.print(f"  {film['message']}", soft_wrap=True)
     if film["next"]:
         console.print(f"  next: {film['next']}", soft_wrap=True)
 

@@ -229,12 +229,14 @@ class _Reasons:
     def render(self, clip: PlannedClip, own: list[str]) -> tuple[Cause, list[str]]:
         shot, take = clip.slate.shot, clip.slate.take
         if clip.key in self.damaged or clip.key in self.dropped:
-            return "damaged", [f"file damaged: {self.damaged.get(clip.key) or self.dropped[clip.key] or 'altered'}"]
+            what = self.damaged.get(clip.key) or self.dropped[clip.key] or "altered"
+            return "damaged", ["file damaged" if what == "damaged" else f"file damaged: {what}"]
         if clip.key in self.failed:
             return "failed", [f"failed before: {_first_line(self.failed[clip.key])}"]
         old = self.before.get(_spot(clip))
         if old is None:
-            if take > 1 and not any(place[::2] == (shot, take) for place in self.before):
+            known = shot in self.known_shots
+            if (take > 1 or known) and not any(place[::2] == (shot, take) for place in self.before):
                 return "new", [f"take {take} of this shot"]
             return "new", [NEW[1] if shot in self.known_shots else NEW[0]]
         if old.key == clip.key:

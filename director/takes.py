@@ -16,7 +16,7 @@ from .changes import changes
 from .errors import UsageError
 from .lineage import clock
 from .planned import Plan, PlannedClip, PlannedShot
-from .scope import scope, the_plan
+from .scope import SUFFIXES, scope, the_plan
 from .session import Session
 from .streams import screen
 from .variants import Variant, Variants, take_seed
@@ -27,9 +27,9 @@ Document = dict[str, Any]
 def takes_of(session: Session, words: Sequence[str]) -> Document:
     """The document behind `longtake takes`: of the shots that the selectors name, or of all. Raises UsageError."""
     ledger = _ledger(session)
-    plan = the_plan(session, None) if not words else scope(session, words)[0]
+    plan, wanted = _meant(session, words)
     variants = Variants(plan, ledger)
-    shots = [_shot_document(ledger, plan, shot, variants.of(shot)) for shot in _shots(session, plan, words)]
+    shots = [_shot_document(ledger, plan, shot, variants.of(shot)) for shot in wanted]
     return {"schema": "longtake.takes.v1", "film": plan.film, "shots": shots}
 
 
@@ -44,9 +44,9 @@ def sheet(session: Session, words: Sequence[str], out: Path | None) -> Path:
     from .sheets import contact_sheet
 
     ledger = _ledger(session)
-    plan = the_plan(session, None) if not words else scope(session, words)[0]
+    plan, wanted = _meant(session, words)
     variants = Variants(plan, ledger)
-    rows = [_row(shot, one) for shot in _shots(session, plan, words) for one in variants.of(shot)]
+    rows = [_row(shot, one) for shot in wanted for one in variants.of(shot)]
     made = ledger.takes([clip.key for row in rows for clip in row.clips])
 
     def read(clip: PlannedClip) -> Frames | None:
@@ -54,7 +54,7 @@ def sheet(session: Session, words: Sequence[str], out: Path | None) -> Path:
         return read_take(session.files.open_verified(made[clip.key].video)) if clip.key in made else None
 
     out = out or session.places.films / f"{plan.film}.takes.png"
-    contact_sheet(replace(plan, title=f"{plan.title}: takes", shots=tuple(rows)), read, out)
+    contact_sheet(replace(plan, title=f"{plan.title}: takes", shots=tuple(rows)), read, out, takes=True)
     return out
 
 
@@ -86,15 +86,21 @@ def show_takes(document: Document) -> None:
         console.print(shot["shot"], style="bold")
         for one in shot["takes"]:
             quality = _quality(one)
-            marks = "".join(f", {mark}" for mark in one["marks"])
+            marks = "".join(f", {_mark(mark, one)}" for mark in one["marks"])
             ids = ", ".join(str(clip["take"]) for clip in one["clips"] if clip["take"])
             text = (
                 f"  take {one['take']}: seed {one['seed']}, {quality}, {one['done']}/{len(one['clips'])} clips{marks}"
             )
             console.print(text + (f" (numbers {ids})" if ids else ""), soft_wrap=True)
+        for clip, number in shot["pinned"].items():
+            console.print(f"  clip {clip} is pinned to number {number}, whatever take is chosen", soft_wrap=True)
         for old in shot["earlier"]:
             text = f"  earlier: number {old['take']}, clip {old['clip']}, {old['time']}: {'; '.join(old['changes'])}"
             console.print(text, style="dim", soft_wrap=True)
+
+
+def _mark(mark: str, take: Document) -> str:
+    return f"{mark} when it is rendered" if mark == "in the film" and take["done"] < len(take["clips"]) else mark
 
 
 def _quality(take: Document) -> str:
@@ -112,12 +118,24 @@ def _judge(session: Session, place: str, number: int, verdict: Verdict, note: st
         known = ", ".join(str(one.number) for one in variants)
         raise UsageError(f"shot {shot.id!r} has no take {number}; its takes are {known}; longtake retake adds one")
     keys = {clip.slate.clip: clip.key for clip in chosen.clips if ledger.clip(clip.key) is not None}
+    if not keys and verdict is Verdict.PICKED:  # of before an edit: a pick is of a seed
+        keys = _before(ledger, plan, shot, chosen)
     if not keys:
         raise UsageError(f"take {number} of {shot.id!r} has not been rendered yet; render first, then choose")
     if verdict is Verdict.PICKED:  # who was rejected before is so no more
         ledger.judge(plan.film, shot.id, keys, Verdict.NONE)
     ledger.judge(plan.film, shot.id, keys, verdict, note)
     return takes_of(session, [place])
+
+
+def _before(ledger: Ledger, plan: Plan, shot: PlannedShot, chosen: Variant) -> dict[int, str]:
+    """Clip -> key of the newest take from this seed that stood there."""
+    past = ledger.takes_at(plan.film, shot.id)
+    return {
+        number: next(one.take.key for one in takes if json.loads(one.spec_json)["seed"] == chosen.seed)
+        for number, takes in past.items()
+        if any(json.loads(one.spec_json)["seed"] == chosen.seed for one in takes)
+    }
 
 
 def _ledger(session: Session) -> Ledger:
@@ -135,11 +153,16 @@ def _one_shot(session: Session, place: str) -> tuple[Plan, PlannedShot]:
     return plan, next(shot for shot in plan.shots if shot.id == spot.shot)
 
 
-def _shots(session: Session, plan: Plan, words: Sequence[str]) -> list[PlannedShot]:
-    if not words:
-        return list(plan.shots)
-    wanted = {clip.slate.shot for clip in scope(session, words)[1].of(plan)}
-    return [shot for shot in plan.shots if shot.id in wanted]
+def _meant(session: Session, words: Sequence[str]) -> tuple[Plan, list[PlannedShot]]:
+    """The shots that the selectors name; all of a film that is named alone, or of the only film."""
+    films = [film.film for film in session.ledger.films()] if session.ledger else []
+    named = words[0] if len(words) == 1 else None
+    if not words or (named in films and len(films) > 1) or Path(named or "").suffix.lower() in SUFFIXES:
+        plan = the_plan(session, named)
+        return plan, list(plan.shots)
+    plan, chosen = scope(session, words)
+    wanted = {clip.slate.shot for clip in chosen.of(plan)}
+    return plan, [shot for shot in plan.shots if shot.id in wanted]
 
 
 def _shot_document(ledger: Ledger, plan: Plan, shot: PlannedShot, variants: list[Variant]) -> Document:
@@ -147,8 +170,16 @@ def _shot_document(ledger: Ledger, plan: Plan, shot: PlannedShot, variants: list
     return {
         "shot": shot.id,
         "takes": [_variant(one, made) for one in variants],
+        "pinned": _pinned(ledger, plan.film, shot.id),
         "earlier": _earlier(ledger, plan, shot, variants),
     }
+
+
+def _pinned(ledger: Ledger, film: str, shot: str) -> dict[str, int | None]:
+    """Clip -> number of the take that it is pinned to."""
+    pins = [pin for pin in ledger.pins(film) if pin.shot == shot]
+    made = ledger.takes([pin.key for pin in pins])
+    return {str(pin.clip): made[pin.key].id if pin.key in made else None for pin in pins}
 
 
 def _variant(one: Variant, made: Mapping[str, Take]) -> Document:

@@ -79,8 +79,25 @@ class Variants:
     def _shot(self, shot: PlannedShot) -> PlannedShot:
         variants = self.of(shot)
         shown = next(variant for variant in variants if variant.shown)
-        others = tuple(variant.clips for variant in variants if not variant.shown and not variant.rejected)
+        kept = self._kept(shot, variants)
+        others = tuple(v.clips for v in variants if not v.shown and not v.rejected and v.number not in kept)
         return replace(shot, clips=shown.clips, others=others)
+
+    def _kept(self, shot: PlannedShot, variants: Sequence[Variant]) -> set[int]:
+        """Numbers of the takes that are left as they are: a retake has replaced them, and they have been rendered.
+
+        Those that the storyboard asks for (`takes: n`) follow every edit; the others are made again when picked.
+        """
+        if self._ledger is None or shot.id not in self._retakes:
+            return set()
+        asked = shot.takes if shot.takes > 1 else 0
+        now = {clip.key for variant in variants for clip in variant.clips}
+        past = self._ledger.takes_at(self.plan.film, shot.id)
+        before = [one for takes in past.values() for one in takes if one.take.key not in now]
+        seeds = {json.loads(one.spec_json)["seed"] for one in before}
+        left = [variant for variant in variants if variant.number > asked and variant.seed in seeds]
+        made = self._ledger.takes([clip.key for variant in left for clip in variant.clips])
+        return {variant.number for variant in left if any(clip.key not in made for clip in variant.clips)}
 
     def of(self, shot: PlannedShot) -> list[Variant]:
         """The takes of a shot, by number."""

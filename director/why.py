@@ -17,6 +17,7 @@ from .scope import scope
 from .session import Session
 from .streams import screen
 from .survey import Survey, SurveyedClip
+from .variants import Variants
 
 MOST_CLIPS = 200
 """Clips that are explained at once."""
@@ -36,15 +37,16 @@ def why(session: Session, words: Sequence[str]) -> Document:
         raise UsageError(f"{len(places)} clips are too many to explain; name up to {MOST_CLIPS}, as SHOT or SHOT/CLIP")
     wanted = set(places)
     clips = [clip for clip in survey.clips if clip.clip.slate in wanted]
-    explained = _Explained(survey, session.ledger)
+    explained = _Explained(survey, session.ledger, Variants(plan, session.ledger).arranged())
     return {"schema": "longtake.why.v1", "film": plan.film, "clips": [explained.clip(clip) for clip in clips]}
 
 
 class _Explained:
     """Clips of one survey against the ledger's past."""
 
-    def __init__(self, survey: Survey, ledger: Ledger | None) -> None:
+    def __init__(self, survey: Survey, ledger: Ledger | None, asked: Plan) -> None:
         self.survey, self.ledger = survey, ledger
+        self.asked = {clip.slate: clip for clip in asked.clips}
         self.film = survey.plan.film
         self.chain = _by_key(survey.plan)
         self.past: dict[str, Mapping[int, list[PlacedTake]]] = {}
@@ -62,8 +64,16 @@ class _Explained:
             "nfe": clip.nfe,
             "take": {"id": take.id, "time": clock(take.accepted_at)} if take else None,
             "against": self.difference(clip, against) if against else None,
+            "asked": self.instead_of(clip),
             "attempts": [_attempt(a) for a in self.ledger.attempts(clip.key)] if self.ledger else [],
         }
+
+    def instead_of(self, clip: PlannedClip) -> list[str]:
+        """What the storyboard asks for, where another clip was chosen: the difference from that to this."""
+        asked = self.asked.get(clip.slate)
+        if not clip.instead or asked is None or asked.key == clip.key:
+            return []
+        return changes(clip.spec.to_dict(), asked.spec.to_dict(), whole=True) or ["nothing but what it continues"]
 
     def nearest(self, clip: PlannedClip) -> PlacedTake | None:
         """The take of another key in this place that differs least; of equally near ones the newest."""
@@ -126,7 +136,11 @@ def show_why(document: Document) -> None:
         console.print(f"{clip['slate']}: {state}: {reason}", soft_wrap=True)
         made = f", take {clip['take']['id']} of {clip['take']['time']}" if clip["take"] else f", {clip['nfe']} NFE"
         console.print(f"  key {clip['key'][:16]}{made}", soft_wrap=True)
-        if clip["against"]:
+        if clip["asked"]:
+            console.print("  but for this choice, the storyboard would make another clip of it:")
+            for line in clip["asked"]:
+                console.print(f"    {line}", soft_wrap=True)
+        elif clip["against"]:
             against = clip["against"]
             console.print(f"  against take {against['take']} of {against['time']} (key {against['key'][:16]}):")
             for line in against["changes"]:

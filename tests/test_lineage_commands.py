@@ -148,6 +148,12 @@ def test_pictures_that_were_changed_are_told_from_those_that_were_made(film):
     write_take(film.folder / "forged.mkv", frames, {"longtake": json.dumps(record)})
     assert "its record has been changed" in film("reproduce", "forged.mkv", code=2).stderr
     assert "no file" in film("reproduce", "nothing.mkv", code=2).stderr
+    broken = bytearray(path.read_bytes())
+    broken[len(broken) // 2 : len(broken) // 2 + 40] = bytes(40)
+    (film.folder / "broken.mkv").write_bytes(broken)
+    told = film("reproduce", "broken.mkv", code=1).stderr
+    assert "damaged" in told
+    assert "chain" not in told  # nothing was rendered for it
 
 
 def test_housekeeping(film, tmp_path_factory):

@@ -8,7 +8,7 @@ import pytest
 
 from director.cutoff import hinges
 from director.errors import UsageError
-from director.pins import pin, unpin
+from director.pins import pin, show_pins, unpin
 from director.planned import Plan, PlannedClip
 from director.segments import segments
 from director.selectors import selection
@@ -223,3 +223,20 @@ def test_why_needs_to_know_the_film(film_studio: Studio) -> None:
     path.unlink()
     with pytest.raises(UsageError, match="is no longer at"):
         why(film_studio.session, ["a"])
+
+
+def test_why_says_what_the_storyboard_would_make_of_a_pinned_clip(studio: Tailed, capsys) -> None:
+    rendered(studio, A)
+    pin(studio.session, "a")
+    show_why(why(studio.session, ["a/1"]))
+    assert "the storyboard would" not in capsys.readouterr().out
+    studio.plan(A | BLUE)
+    show_why(why(studio.session, ["a/1"]))
+    shown = capsys.readouterr().out
+    assert "in the store: pinned: take 1" in shown
+    assert 'the storyboard would make another clip of it:\n    prompt changed: "a red boat' in shown
+    assert '-> "a blue boat"' in shown
+    show_pins(unpin(studio.session, "a/3"))
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "f:a/3 follows the storyboard again"
+    assert shown[1:] == [f"f:a/{n} is pinned to take {n}" for n in (1, 2, 4)]

@@ -94,3 +94,10 @@ def test_what_the_system_says(tmp_path: Path, capsys) -> None:
 def test_a_broken_pipe_of_another_kind_is_no_success() -> None:
     """Only what is printed may go unread; a render that loses a pipe to something else has failed."""
     assert guarded(ends(BrokenPipeError(32, "Broken pipe"))) == 1
+
+
+def test_the_version_needs_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    from director.cli import app
+
+    assert guarded(lambda: app(["--version"])) == 0
+    assert capsys.readouterr().out.startswith("0.")

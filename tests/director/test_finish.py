@@ -12,6 +12,8 @@ from director.drawing import what_it_shows
 from director.errors import SoundUnreadable, UsageError
 from director.finish import Finish, check_apart
 from director.lineage import of_file, sidecar_of
+from director.planned import Plan
+from director.report import show_plan
 from director.verify import verify_all
 from tests.director.conftest import shot
 from tests.director.studio import Studio
@@ -159,3 +161,24 @@ def test_what_is_redacted_lies_in_the_ledger_alone(film_studio: Studio) -> None:
     assert b"secret" not in everything()
     Finish(studio.ledger, studio.files, studio.places)(plan, last.last.id, takes)
     assert b"secret harbour" in everything()
+
+
+def test_a_plan_says_whether_the_film_is_to_be_cut_again(film_studio: Studio, capsys) -> None:
+    def recut(plan: Plan) -> bool:
+        survey = film_studio.session.survey(plan)
+        show_plan(survey, found := film_studio.session.recut(survey))
+        assert ("the film is to be cut again" in capsys.readouterr().out) == found
+        return found
+
+    plan = film_studio.plan(A)
+    assert not recut(plan)  # its clips are missing: that is told
+    film_studio.render(plan)
+    assert not recut(plan)
+    assert not recut(film_studio.plan(A, film={"title": "Of another name"}))  # which is on no picture of it
+    card = A | {"title": {"text": "A card", "frames": 4}}
+    assert recut(film_studio.plan(card))
+    film_studio.render(film_studio.plan(card))
+    assert not recut(film_studio.plan(card))
+    assert recut(film_studio.plan(card, film={"fps": 9}))
+    (film_studio.places.films / "f.mp4").unlink()
+    assert recut(film_studio.plan(card))

@@ -87,6 +87,8 @@ def test_files_move_to_another_store_and_everything_goes_on_from_there(studio: S
         assert verify_all(session)["ok"]
         with pytest.raises(UsageError, match="already"):
             move(session, str(tmp_path / "elsewhere"), False, lambda done, of: None)
+        show_moved(move(session, str(tmp_path / "third"), False, lambda done, of: None))
+        assert f"the copies in {tmp_path / 'elsewhere'} are used no more" in capsys.readouterr().out
 
 
 def test_a_store_that_lacks_something_is_not_moved_to(studio: Studio, tmp_path: Path) -> None:

@@ -63,3 +63,32 @@ def test_a_clip_record_that_lacks_something_is_refused(tmp_path: Path) -> None:
         path.write_text(json.dumps({"kind": kind}))
         with pytest.raises(UsageError, match=r"x\.json"):
             of_file(path)
+
+
+def test_no_line_is_cut_off_where_the_output_is_no_terminal(finished: Studio, capsys) -> None:
+    show_lineage(find("f", finished.session))
+    lines = capsys.readouterr().out.splitlines()
+    (recipe,) = (line for line in lines if "25 steps" in line)
+    assert len(recipe) > 120
+    assert recipe.endswith("iid")
+    assert any(line.endswith("NFE in 2.5 s") for line in lines)
+
+
+def test_a_clip_is_found_without_its_film_where_one_film_has_it(finished: Studio) -> None:
+    assert find("a/1", finished.session)["slate"] == {"film": "f", "shot": "a", "clip": 1}
+    with pytest.raises(UsageError, match="none has a shot 'b'; name a clip as FILM:SHOT/NUMBER"):
+        find("b/1", finished.session)
+    with pytest.raises(UsageError, match="film f has the clips 1 to 1 in a; name a clip as"):
+        find("a/2", finished.session)
+    finished.render(finished.plan(shot("a", frames=8), name="g.json", film={"id": "g"}))
+    with pytest.raises(UsageError, match=r"the films [fg], [fg] have a shot 'a'"):
+        find("a/1", finished.session)
+
+
+def test_a_file_that_is_no_video_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a film")
+    with pytest.raises(UsageError) as told:
+        of_file(path)
+    assert str(told.value).count("notes.txt") == 2  # itself, and the sidecar that it lacks
+    assert "cannot be read as a film or clip" in str(told.value)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,6 +60,17 @@ def test_lines() -> None:
         "harbour/dawn/1: done, 8 frames",
         "harbour/dawn/2: done, 8 frames",
         "harbour: cutting 16 frames",
+    ]
+
+
+def test_a_line_names_the_take() -> None:
+    out = io.StringIO()
+    show = display("plain", Console(file=out, width=200))
+    show.film_begins(PLAN, 1, 1)
+    show.clip_done(replace(SEGMENT, take=2), 1, TAKE)
+    assert out.getvalue().splitlines() == [
+        "harbour: 1 clip to render, 1 from the store",
+        "harbour/dawn (take 2)/2: done, 8 frames",
     ]
 
 

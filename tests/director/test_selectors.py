@@ -55,6 +55,7 @@ def test_failed_and_stale_keep_what_is_either(plan) -> None:
     [
         ("down", "did you mean 'dawn'"),
         ("dawn/4", "has 3 clips, so no clip 4"),
+        ("noon/2", "has 1 clip, so no clip 2"),
         ("night..dawn", "write dawn..night"),
         ("dawn/0", "names no clips"),
         ("dawn/x", "names no clips"),
@@ -67,6 +68,11 @@ def test_failed_and_stale_keep_what_is_either(plan) -> None:
 def test_what_names_nothing_is_refused(plan, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said.replace("(", r"\(")):
         selection((text,)).bound([plan]).of(plan)
+
+
+def test_bounds_that_leave_nothing_between_them_are_refused(plan) -> None:
+    with pytest.raises(UsageError, match="--from 'night' stands after --until 'dawn/2' in film f"):
+        selection(since="night", until="dawn/2").of(plan)
 
 
 def test_a_bound_is_one_place() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from director.errors import UsageError
+from director.finish import Finish
+from director.pins import pin
 from director.places import Places, places
 from director.session import Session
 from director.status import show_status, status_of
@@ -118,3 +120,22 @@ def test_nodes_that_are_set_aside_are_named(film_studio: Studio, capsys) -> None
     assert document["aside"] == {"far": "three failures"}
     show_status(document)
     assert "node far is set aside and gets no work: three failures" in capsys.readouterr().out
+
+
+def test_each_file_and_shot_stands_once_and_a_pin_with_its_take(film_studio: Studio, capsys) -> None:
+    plan = film_studio.plan(A, B | {"takes": 2}, shot("c", frames=8))
+    survey = film_studio.session.survey(plan)
+    production = film_studio.ledger.start_production("f", "F", str(plan.storyboard), "", "", survey.slate_rows())
+    takes = film_studio.shoot(plan, production)
+    pin(film_studio.session, "c")
+    finish = Finish(film_studio.ledger, film_studio.files, film_studio.places)
+    finish(plan, production, takes)
+    finish(film_studio.plan(A, B | {"takes": 2}, shot("c", frames=8), film={"fps": 9}), production, takes)
+    film = of(film_studio)
+    assert film["files"] == [str(film_studio.places.films / "f.mp4")]
+    assert [shot["shot"] for shot in film["shots"]] == ["a", "b", "c"]
+    show_status(status_of(film_studio.session, []))
+    assert f"c/1 is pinned to take {takes[plan.clips[2].key].id}\n" in capsys.readouterr().out
+    (film_studio.places.films / "f.mp4").unlink()
+    show_status(status_of(film_studio.session, []))
+    assert "f.mp4 is not there; the next render cuts it again" in capsys.readouterr().out

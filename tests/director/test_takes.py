@@ -9,6 +9,7 @@ from PIL import Image
 
 from director.errors import UsageError
 from director.finish import Finish
+from director.pins import pin
 from director.planned import Plan
 from director.segments import segments
 from director.selectors import selection
@@ -121,6 +122,57 @@ def test_a_retake_has_a_new_seed_and_keeps_the_old_takes(studio: Studio) -> None
     ]  # fmt: skip
     pick(studio.session, "a", 1)
     assert {clip.key for clip in studio.survey(plan).plan.clips} == before
+
+
+def test_an_edit_leaves_a_take_alone_that_a_retake_has_replaced(studio: Studio) -> None:
+    plan = studio.plan(A)
+    own = plan.clips[0].spec.seed
+    render(studio, plan)
+    retake(studio.session, "a")
+    render(studio, plan)
+    edited = studio.plan(A | {"prompt": "a blue boat"})
+    survey = render(studio, edited)
+    assert [(clip.slate.take, clip.spec.seed) for clip in survey.missing] == [(2, take_seed(own, 2))] * 2
+    pick(studio.session, "a", 1)  # of before the edit: a pick is of a seed
+    again = studio.survey(edited)
+    assert seeds(again.plan) == [own] * 2
+    assert [c.why for c in again.clips if c.state == "render"] == [("take 1 of this shot",)] * 2
+    assert {clip.slate.take for clip in again.plan.everything} == {1, 2}  # take 2 is there, and stays
+    retake(studio.session, "a")
+    retake(studio.session, "a")  # both are new, so both are made
+    assert {clip.slate.take for clip in studio.survey(edited).missing} == {3, 4}
+
+
+def test_an_edit_makes_all_takes_again_that_the_storyboard_asks_for(studio: Studio) -> None:
+    render(studio, studio.plan(THREE))
+    retake(studio.session, "a")
+    render(studio, studio.plan(THREE))
+    retake(studio.session, "a")
+    render(studio, studio.plan(THREE))
+    edited = studio.survey(studio.plan(THREE | {"prompt": "a blue boat"}))
+    assert sorted({clip.slate.take for clip in edited.missing}) == [1, 2, 3, 5]
+
+
+def test_what_is_listed_says_what_is_not_rendered_yet_and_what_is_pinned(studio: Studio, capsys) -> None:
+    render(studio, studio.plan(A))
+    show_takes(takes_of(studio.session, ["a"]))
+    assert "2/2 clips, in the film (numbers" in capsys.readouterr().out
+    pin(studio.session, "a/2")
+    studio.plan(A | {"prompt": "a blue boat"})
+    show_takes(takes_of(studio.session, ["a"]))
+    shown = capsys.readouterr().out
+    assert "0/2 clips, in the film when it is rendered" in shown
+    assert "clip 2 is pinned to number 2, whatever take is chosen" in shown
+
+
+def test_a_shot_without_a_film_is_that_of_the_only_film_that_has_it(studio: Studio) -> None:
+    render(studio, studio.plan(A, B))
+    render(studio, studio.plan(A | {"id": "z"}, B, name="g.json", film={"id": "g"}))
+    for words, film in ((["a"], "f"), (["z"], "g"), (["z", "b"], "g"), (["g"], "g"), (["f:b"], "f")):
+        assert takes_of(studio.session, words)["film"] == film
+    for words in ([], ["b"], ["x"]):
+        with pytest.raises(UsageError, match=r"several films here \([fg], [fg]\); say of which, as FILM:"):
+            takes_of(studio.session, words)
 
 
 def test_drafts_are_cheap_until_they_are_picked(studio: Studio) -> None:
