@@ -6,15 +6,15 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from shots.errors import SpecError
-from storage.checkpoints import Checkpoints
 from storage.errors import StorageError
 from storage.files import Files
+
+from .job import Event, Job, Sending
 
 if TYPE_CHECKING:
     from shots.checkpoint import Checkpoint
@@ -23,6 +23,9 @@ log = logging.getLogger("longtake.camera")
 
 SHARE = 0.02
 """A checkpoint is put off until writing the last one is at most this share of the time since."""
+
+SEND_SECONDS = 45.0
+"""Seconds for which a camera that leaves tries to send its last checkpoint to a store elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,10 @@ class Every:
 
 
 class Bookmark:
-    """The place in one job. `keys`: of its clips. `made_by`: the code whose checkpoints may be used."""
+    """The place in one job, kept beside `files`. `keys`: of its clips. `made_by`: whose checkpoints may be used."""
 
-    def __init__(self, root: str | Path, keys: tuple[str, ...], made_by: str, every: Every = Every()) -> None:
-        self._store = Checkpoints(root)
+    def __init__(self, files: Files, keys: tuple[str, ...], made_by: str, every: Every = Every()) -> None:
+        self._store = files.checkpoints
         self._keys = keys
         self._made_by = made_by
         self._every = every
@@ -81,26 +84,38 @@ class Bookmark:
         return found
 
     def find(self) -> Checkpoint | None:
-        """The newest checkpoint of these clips, or of a group that they were part of; others are left alone."""
+        """The newest checkpoint of these clips, or of a group that they were part of; others are left alone.
+
+        Where the store is elsewhere, that of another machine when it is further than what lies here.
+        """
+        here = self._usable((path.stem, path.read_bytes) for path in self._store.newest())
+        try:
+            found = self._usable(self._store.elsewhere(self._keys, here.step if here else -1)) or here
+        except StorageError as error:
+            log.warning("checkpoints of other machines are not looked for: %s", error)
+            found = here
+        if found is not None:
+            log.info("going on from step %d of a checkpoint%s", found.step, "" if found is here else " in the store")
+        return found
+
+    def _usable(self, kept: Iterable[tuple[str, Callable[[], bytes]]]) -> Checkpoint | None:
+        """The first of these checkpoints (name, what reads it) that is whole, of these clips, and of our making."""
         from shots.checkpoint import Checkpoint
 
-        for path in self._store.newest():
+        for name, read in kept:
             try:
-                whole = Checkpoint.from_bytes(path.read_bytes())
+                whole = Checkpoint.from_bytes(read())
                 found = whole.part(self._keys)
-            except (OSError, SpecError) as error:
-                log.warning("checkpoint %s is not used: %s", path.name, error)
+            except (OSError, SpecError, StorageError) as error:
+                log.warning("checkpoint %s is not used: %s", name, error)
                 continue
             if found is None:
                 continue
             if found.made_by != self._made_by:
-                log.warning(
-                    "checkpoint %s is not used: made by %s, this is %s", path.name, found.made_by, self._made_by
-                )
+                log.warning("checkpoint %s is not used: made by %s, this is %s", name, found.made_by, self._made_by)
                 continue
-            log.info("going on from step %d of a checkpoint", found.step)
             # Clips after these, perhaps on another camera at this moment, go on from it, too.
-            self._source = path.stem if whole.keys[-1] == self._keys[-1] else None
+            self._source = name if whole.keys[-1] == self._keys[-1] else None
             return found
         return None
 
@@ -115,10 +130,14 @@ class Bookmark:
         return done or (since >= self._every.seconds and self._cost <= SHARE * since)
 
     def keep(self, make: Callable[[], Checkpoint]) -> None:
-        """Write a checkpoint of this moment. A disk that will not have it is told about and costs nothing else."""
+        """Write a checkpoint of this moment. A disk that will not have it is told about and costs nothing else.
+
+        Where the store is elsewhere it is sent there beside the sampling, counted in steps however long that takes.
+        """
         began = time.monotonic()
         try:
-            self._store.put(self._name, make().to_bytes(self._made_by))
+            made = make()
+            self._store.put(self._name, made.to_bytes(self._made_by), made.step, eager=self._every.steps > 0)
         except OSError as error:
             log.warning("no checkpoint could be written: %s", error)
         self._last, self._steps = time.monotonic(), 0
@@ -129,3 +148,10 @@ class Bookmark:
         self._store.drop(self._name)
         if self._source:
             self._store.drop(self._source)
+
+
+def send_last(files: Files, job: Job, emit: Callable[[Event], None]) -> None:
+    """Before a camera may be let go: where the store is elsewhere, its last checkpoint is there when this returns."""
+    if files.checkpoints.busy:
+        emit(Sending(job.id))
+        files.checkpoints.flush(SEND_SECONDS)

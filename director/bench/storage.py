@@ -97,7 +97,7 @@ def _checkpoints(folder: Path, steps: int) -> Row:
     taken: dict[bool, list[float]] = {True: [], False: []}
     kept = spent = 0.0
     for often in (False, True, False, True):
-        bookmark = Bookmark(folder / "bench", keys, "bench", Every(1e-9 if often else 0))
+        bookmark = Bookmark(Files(folder / "bench"), keys, "bench", Every(1e-9 if often else 0))
 
         def on_state(step: int, make: Callable[[], Checkpoint], bookmark: Bookmark = bookmark) -> None:
             nonlocal kept, spent

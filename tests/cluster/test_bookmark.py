@@ -29,7 +29,7 @@ def made(keys: tuple[str, ...], step: int = 3) -> Checkpoint:
 
 
 def mark(root: Path, *keys: str, by: str = "longtake 1", every: Every = Every()) -> Bookmark:
-    return Bookmark(root, keys, by, every)
+    return Bookmark(Files(root), keys, by, every)
 
 
 def test_what_was_kept_is_found_again_whole_and_in_part(tmp_path: Path) -> None:
