@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from shots.errors import SpecError
+from storage.checkpoints import Checkpoints
 from storage.errors import StorageError
 from storage.files import Files
 
-from .job import Event, Job, Sending
+from .job import Event, JobStopped, Sending
 
 if TYPE_CHECKING:
     from shots.checkpoint import Checkpoint
@@ -24,6 +25,8 @@ log = logging.getLogger("longtake.camera")
 SHARE = 0.02
 """A checkpoint is put off until writing the last one is at most this share of the time since."""
 
+DROP_SECONDS = 5.0
+"""Seconds for which a finished job has its checkpoints removed from a store elsewhere. `gc` knows those that stay."""
 SEND_SECONDS = 45.0
 """Seconds for which a camera that leaves tries to send its last checkpoint to a store elsewhere."""
 
@@ -46,10 +49,10 @@ class Every:
 
 
 class Bookmark:
-    """The place in one job, kept beside `files`. `keys`: of its clips. `made_by`: whose checkpoints may be used."""
+    """The place in one job. `keys`: of its clips. `made_by`: the code whose checkpoints may be used."""
 
-    def __init__(self, files: Files, keys: tuple[str, ...], made_by: str, every: Every = Every()) -> None:
-        self._store = files.checkpoints
+    def __init__(self, store: Checkpoints, keys: tuple[str, ...], made_by: str, every: Every = Every()) -> None:
+        self._store = store
         self._keys = keys
         self._made_by = made_by
         self._every = every
@@ -148,10 +151,20 @@ class Bookmark:
         self._store.drop(self._name)
         if self._source:
             self._store.drop(self._source)
+        self._store.flush(DROP_SECONDS)
 
 
-def send_last(files: Files, job: Job, emit: Callable[[Event], None]) -> None:
-    """Before a camera may be let go: where the store is elsewhere, its last checkpoint is there when this returns."""
-    if files.checkpoints.busy:
-        emit(Sending(job.id))
-        files.checkpoints.flush(SEND_SECONDS)
+def sends_first(store: Checkpoints, emit: Callable[[Event], None]) -> Callable[[Event], None]:
+    """`emit`, which tells that a job has stopped when its last checkpoint is in the store, where that is elsewhere.
+
+    The camera may be let go, and its machine with it, as soon as that is told. `Sending` is told before the wait.
+    """
+
+    def told(event: Event) -> None:
+        if isinstance(event, JobStopped) and store.busy:
+            emit(Sending(event.job))
+            if not store.flush(SEND_SECONDS):
+                log.warning("the last checkpoint was not sent within %.0f s: it is on this machine alone", SEND_SECONDS)
+        emit(event)
+
+    return told

@@ -22,7 +22,7 @@ from storage.errors import FileDamaged, FileMissing, StorageError
 from storage.remote import open_files
 from storage.rows import TakeRow
 
-from .bookmark import Bookmark, Every, send_last
+from .bookmark import Bookmark, Every, sends_first
 from .desk import Encode
 from .desk import encode as encode_here
 from .device import memory_of
@@ -90,14 +90,13 @@ class Camera:
 
         inbox: what the job that this one follows says, when it runs at the same time. baton: for the one that follows.
         """
+        emit = sends_first(self._files.checkpoints, emit)
         with _log_tail() as lines:
             try:
                 emit(self._shoot(job, emit, stop, inbox, baton))
             except Interrupted:
-                send_last(self._files, job, emit)
                 emit(JobStopped(job.id))
             except NeighbourLost as error:
-                send_last(self._files, job, emit)
                 emit(JobStopped(job.id, str(error)))
             except BaseException as error:  # whatever a model or a driver throws must not end the night
                 log.debug("job %s failed", job.id, exc_info=True)
@@ -132,7 +131,7 @@ class Camera:
         models = self._warm(job, emit)
         worker = self._at_work(models[job.specs[0].model])
         emit(Stepped(job.id, 0, job.specs[0].sampler.made))
-        bookmark = Bookmark(self._files, job.keys, _maker(worker), self._every)
+        bookmark = Bookmark(self._files.checkpoints, job.keys, _maker(worker), self._every)
         start = bookmark.start(self._files, job.starts)
 
         def on_state(step: int, make: Callable[[], Checkpoint]) -> None:

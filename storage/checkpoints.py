@@ -75,11 +75,11 @@ class Checkpoints:
 
     @property
     def busy(self) -> bool:
-        """Whether something is still to be sent elsewhere."""
+        """Whether something is still to be sent elsewhere, or removed there."""
         return False
 
     def flush(self, seconds: float) -> bool:
-        """Wait, so long at most, until everything is sent elsewhere; whether it is."""
+        """Wait, so long at most, until all is sent elsewhere and removed there that should be; whether it is."""
         return True
 
     def close(self) -> None:

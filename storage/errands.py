@@ -35,6 +35,7 @@ class Errands:
         self._news = threading.Condition()  # guards all below
         self._waiting: dict[str, _Errand] = {}
         self._under_way = ""
+        self._given_up = False  # what is under way
         self._rests = 0.0  # until then only what is eager is begun
         self._paused = 0.0  # until then nothing is begun: the last one failed
         self._pause = SOON
@@ -68,9 +69,10 @@ class Errands:
                 self._hurry -= 1
 
     def clear(self) -> None:
-        """Let go of all that waits."""
+        """Let go of all that waits; what is under way is not tried again."""
         with self._news:
             self._waiting.clear()
+            self._given_up = True
             self._news.notify_all()
 
     def _work(self) -> None:
@@ -95,7 +97,7 @@ class Errands:
                 due = {name: max(self._paused, 0.0 if it.eager else rests) for name, it in self._waiting.items()}
                 name = min(due, key=lambda name: due[name])
                 if due[name] <= now:
-                    self._under_way = name
+                    self._under_way, self._given_up = name, False
                     return name, self._waiting.pop(name)
                 self._news.wait(due[name] - now)
             self._thread = None
@@ -103,7 +105,8 @@ class Errands:
 
     def _back(self, name: str, errand: _Errand) -> None:
         with self._news:
-            self._waiting.setdefault(name, errand)
+            if not self._given_up:
+                self._waiting.setdefault(name, errand)
             self._paused = time.monotonic() + self._pause
             self._pause = self._pause if self._hurry else min(2 * self._pause, LATE)
             self._under_way = ""

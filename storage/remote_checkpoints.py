@@ -24,8 +24,6 @@ from .elsewhere import Elsewhere, changed_at
 from .errands import Errands
 from .errors import FilesError
 
-DROPPING = 5.0
-"""Seconds that a finished job waits for its checkpoints to be removed; after that it is done beside the next one."""
 _PLACE = re.compile(r"([A-Za-z0-9_-]{1,128})/(\d{6,})-([0-9a-f]{64})" + re.escape(SUFFIX))
 log = logging.getLogger("longtake.storage")
 
@@ -68,21 +66,17 @@ class RemoteCheckpoints(Checkpoints):
                 yield listed[there].name, partial(self._read, there, listed[there].digest)
 
     def flush(self, seconds: float) -> bool:
-        """As `Checkpoints.flush`; what could not be sent stays on this machine, and that is said."""
-        if self._errands.flush(seconds):
-            return True
-        log.warning("the last checkpoint did not reach the store %s within %.0f s", self._far.shown, seconds)
-        return False
+        """As `Checkpoints.flush`; what is not sent by then goes on being tried."""
+        return self._errands.flush(seconds)
 
     def close(self) -> None:
         """As `Checkpoints.close`."""
         self._errands.clear()
 
     def drop(self, name: str) -> None:
-        """As `Checkpoints.drop`, and in the store elsewhere, after what is on its way there."""
+        """As `Checkpoints.drop`; in the store elsewhere beside, after what is on its way there or waits already."""
         super().drop(name)
-        self._errands.put(name, partial(self._drop, name), eager=True)
-        self._errands.flush(DROPPING)
+        self._errands.put(name, partial(self._drop, name))
 
     def held(self) -> dict[Path | str, Held]:
         """As `Checkpoints.held`. Raises FilesError."""

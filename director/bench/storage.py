@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from storage import gc
+from storage.checkpoints import Checkpoints
 from storage.files import Files
 from storage.ledger import Ledger
 from storage.rows import SlateRow, TakeRow
@@ -97,7 +98,7 @@ def _checkpoints(folder: Path, steps: int) -> Row:
     taken: dict[bool, list[float]] = {True: [], False: []}
     kept = spent = 0.0
     for often in (False, True, False, True):
-        bookmark = Bookmark(Files(folder / "bench"), keys, "bench", Every(1e-9 if often else 0))
+        bookmark = Bookmark(Checkpoints(folder / "bench"), keys, "bench", Every(1e-9 if often else 0))
 
         def on_state(step: int, make: Callable[[], Checkpoint], bookmark: Bookmark = bookmark) -> None:
             nonlocal kept, spent

@@ -34,7 +34,7 @@ def made(keys: tuple[str, ...], step: int = 3) -> Checkpoint:
 
 
 def mark(root: Path, *keys: str, by: str = "longtake 1", every: Every = Every()) -> Bookmark:
-    return Bookmark(Files(root), keys, by, every)
+    return Bookmark(Checkpoints(root), keys, by, every)
 
 
 def test_what_was_kept_is_found_again_whole_and_in_part(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def far(url: str, folder: Path) -> RemoteFiles:
 
 
 def kept(files: RemoteFiles, keys: tuple[str, ...], step: int, by: str = "longtake 1") -> None:
-    Bookmark(files, keys, by).keep(lambda: made(keys, step))
+    Bookmark(files.checkpoints, keys, by).keep(lambda: made(keys, step))
     assert files.checkpoints.flush(60)
 
 
@@ -202,25 +202,25 @@ def test_another_machine_goes_on_from_the_store_whole_and_in_part(
     kept(far(line, tmp_path / "a"), LONG, 3)
     b = far(line, tmp_path / "b")
     with caplog.at_level(logging.INFO):
-        whole = Bookmark(b, LONG, "longtake 1").find()
+        whole = Bookmark(b.checkpoints, LONG, "longtake 1").find()
     assert caplog.messages[-1] == "going on from step 3 of a checkpoint in the store"
     assert whole is not None
     assert all(torch.equal(whole.tensors[name], t) for name, t in made(LONG).tensors.items())
-    last = Bookmark(b, LONG[1:], "longtake 1")
+    last = Bookmark(b.checkpoints, LONG[1:], "longtake 1")
     part = last.find()
     assert part is not None
     assert part.tensors["nfe"].tolist() == [11, 12]
-    Bookmark(b, LONG[:1], "longtake 1").close()
-    assert Bookmark(b, LONG, "longtake 1").find() is not None, "others may go on from it yet"
+    Bookmark(b.checkpoints, LONG[:1], "longtake 1").close()
+    assert Bookmark(b.checkpoints, LONG, "longtake 1").find() is not None, "others may go on from it yet"
     last.close()
-    assert Bookmark(b, LONG, "longtake 1").find() is None, "the group's last clip is stored, wherever it was begun"
+    assert Bookmark(b.checkpoints, LONG, "longtake 1").find() is None, "its last clip is stored, wherever it was begun"
 
 
 def test_what_lies_here_is_taken_unless_the_store_has_one_that_is_further(line: str, tmp_path: Path) -> None:
     a, b = far(line, tmp_path / "a"), far(line, tmp_path / "b")
     kept(a, LONG, 5)
     Line.dead = True
-    Bookmark(a, LONG, "longtake 1").keep(lambda: made(LONG, 6))
+    Bookmark(a.checkpoints, LONG, "longtake 1").keep(lambda: made(LONG, 6))
     a.checkpoints.close()
     assert steps(a) == 6, "the store is away, but this disk is not"
     Line.dead = False
@@ -238,7 +238,7 @@ def test_those_in_the_store_that_cannot_be_used_are_left_alone_and_said(
     torn = Line.store[Line.sent[-1]]
     torn.truncate(len(torn.getvalue()) - 9)
     b = far(line, tmp_path / "b")
-    found = Bookmark(b, LONG[:1], "longtake 1").find()
+    found = Bookmark(b.checkpoints, LONG[:1], "longtake 1").find()
     assert found is not None
     assert found.step == 2, "the furthest that can be used"
     assert "made by longtake 2, this is longtake 1" in caplog.text
@@ -248,7 +248,7 @@ def test_those_in_the_store_that_cannot_be_used_are_left_alone_and_said(
 def test_a_store_that_is_away_costs_no_clip(line: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     files = far(line, tmp_path)
     Line.dead = True
-    bookmark = Bookmark(files, LONG, "longtake 1")
+    bookmark = Bookmark(files.checkpoints, LONG, "longtake 1")
     assert bookmark.find() is None
     assert "checkpoints of other machines are not looked for: The store line://far/films has not" in caplog.text
     bookmark.keep(lambda: made(LONG, 4))
@@ -259,5 +259,5 @@ def test_a_store_that_is_away_costs_no_clip(line: str, tmp_path: Path, caplog: p
 
 
 def steps(files: RemoteFiles) -> int:
-    found = Bookmark(files, LONG, "longtake 1").find()
+    found = Bookmark(files.checkpoints, LONG, "longtake 1").find()
     return found.step if found else -1

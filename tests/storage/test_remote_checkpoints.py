@@ -70,9 +70,11 @@ def test_what_one_machine_keeps_another_finds_and_removes(url: str, tmp_path: Pa
     assert there(other) == {"ab": [12], "b": [7], "c": [9]}, "the older one went when the newer one had come"
     assert heard(other, B, beyond=3) == [("ab", packed(A, B, more=b"later")), ("b", packed(B))], "the furthest first"
     other.drop("ab")
+    assert other.flush(60)
     assert there(one) == {"b": [7], "c": [9]}
     assert len(one.newest()) == 2, "what lies on another machine's disk stays there"
     other.drop("ab")
+    assert other.flush(60)
     assert not other.busy
 
 
@@ -123,10 +125,7 @@ def test_nobody_waits_for_the_line_and_the_newest_wins(line: str, tmp_path: Path
     assert there(kept) == {"a": [4]}
 
 
-def test_what_is_dropped_while_it_is_sent_leaves_nothing(
-    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("storage.remote_checkpoints.DROPPING", 0.0)
+def test_what_is_dropped_while_it_is_sent_leaves_nothing(line: str, tmp_path: Path) -> None:
     kept = RemoteCheckpoints(tmp_path, line, 0.0)
     Line.free.clear()
     kept.put("a", packed(A), 1)
