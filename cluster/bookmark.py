@@ -15,8 +15,6 @@ from storage.checkpoints import Checkpoints
 from storage.errors import StorageError
 from storage.files import Files
 
-from .job import Event, JobStopped, Sending
-
 if TYPE_CHECKING:
     from shots.checkpoint import Checkpoint
 
@@ -27,8 +25,6 @@ SHARE = 0.02
 
 DROP_SECONDS = 5.0
 """Seconds for which a finished job has its checkpoints removed from a store elsewhere. `gc` knows those that stay."""
-SEND_SECONDS = 45.0
-"""Seconds for which a camera that leaves tries to send its last checkpoint to a store elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +135,15 @@ class Bookmark:
         """
         began = time.monotonic()
         try:
-            made = make()
-            self._store.put(self._name, made.to_bytes(self._made_by), made.step, eager=self._every.steps > 0)
+            self._write(make())
         except OSError as error:
             log.warning("no checkpoint could be written: %s", error)
         self._last, self._steps = time.monotonic(), 0
         self._cost = self._last - began
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        eager = self._every.steps > 0
+        self._store.put(self._name, checkpoint.to_bytes(self._made_by), checkpoint.step, eager)
 
     def close(self) -> None:
         """All clips are stored: their checkpoint has done its work, and so has one of a larger group that they end."""
@@ -152,19 +151,3 @@ class Bookmark:
         if self._source:
             self._store.drop(self._source)
         self._store.flush(DROP_SECONDS)
-
-
-def sends_first(store: Checkpoints, emit: Callable[[Event], None]) -> Callable[[Event], None]:
-    """`emit`, which tells that a job has stopped when its last checkpoint is in the store, where that is elsewhere.
-
-    The camera may be let go, and its machine with it, as soon as that is told. `Sending` is told before the wait.
-    """
-
-    def told(event: Event) -> None:
-        if isinstance(event, JobStopped) and store.busy:
-            emit(Sending(event.job))
-            if not store.flush(SEND_SECONDS):
-                log.warning("the last checkpoint was not sent within %.0f s: it is on this machine alone", SEND_SECONDS)
-        emit(event)
-
-    return told

@@ -22,7 +22,7 @@ from storage.errors import FileDamaged, FileMissing, StorageError
 from storage.remote import open_files
 from storage.rows import TakeRow
 
-from .bookmark import Bookmark, Every, sends_first
+from .bookmark import Bookmark, Every
 from .desk import Encode
 from .desk import encode as encode_here
 from .device import memory_of
@@ -32,6 +32,7 @@ from .job import ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, 
 from .pictures import with_pictures
 from .relay import Baton, Inbox, live_tail
 from .secrets import hidden
+from .sending import sends_first
 
 if TYPE_CHECKING:
     from shots.shoot import Checkpoint, Footage, LastPicture, LiveTail, Model, Tail

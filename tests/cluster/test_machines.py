@@ -70,7 +70,7 @@ def test_a_camera_that_has_to_leave_sends_its_checkpoint_first_and_no_step_is_ma
         """The store is away from the first step on."""
         Line.dead = Line.dead or (isinstance(event, Stepped) and event.step > 0)
 
-    monkeypatch.setattr("cluster.bookmark.SEND_SECONDS", 0.3)
+    monkeypatch.setattr("cluster.sending.SEND_SECONDS", 0.3)
     stays = stopped(machine(monkeypatch, line, tmp_path / "a"), job, last + 3, dying)
     assert isinstance(stays[-1], JobStopped), "nobody waits for ever"
     assert steps(stays)[1] == last + 1
