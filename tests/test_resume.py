@@ -104,6 +104,7 @@ def test_what_one_machine_had_sampled_another_goes_on_with(
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     had, arrived = checkpoint(small.parent, 1).step, checkpoint(shared, 1).step
+    print(f"killed with a checkpoint of step {had}, and one of step {arrived} in the store")
     shutil.rmtree(small.parent)
     assert seen.step <= arrived <= had
     assert had - arrived <= 2 * 4, "an interval, and what was on its way"
