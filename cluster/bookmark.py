@@ -128,6 +128,11 @@ class Bookmark:
         since = time.monotonic() - self._last
         return done or (since >= self._every.seconds and self._cost <= SHARE * since)
 
+    @property
+    def behind(self) -> bool:
+        """Have steps been made since the last one was kept? Whoever stopped now would have to make them again."""
+        return self._steps > 0
+
     def keep(self, make: Callable[[], Checkpoint]) -> None:
         """Write a checkpoint of this moment. A disk that will not have it is told about and costs nothing else.
 

@@ -141,7 +141,7 @@ class Camera:
 
         def on_step(step: int, steps: int) -> None:
             emit(Stepped(job.id, step, steps))
-            if stop():
+            if stop() and not bookmark.behind:  # else it was told just now: one step more, and a checkpoint
                 raise Interrupted
 
         heritage = Heritage(job, models)

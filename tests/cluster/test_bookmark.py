@@ -110,7 +110,9 @@ def test_when_one_is_due(tmp_path: Path) -> None:
 def test_checkpoints_may_be_counted_in_steps(tmp_path: Path) -> None:
     bookmark = mark(tmp_path, "a", every=Every.parse("3 steps"))
     assert [bookmark.due(done=False) for _ in range(3)] == [False, False, True]
+    assert bookmark.behind
     bookmark.keep(lambda: made(("a",)))
+    assert not bookmark.behind, "no step would be made twice"
     assert [bookmark.due(done=False) for _ in range(3)] == [False, False, True]
     assert bookmark.due(done=True)
 
