@@ -6,9 +6,8 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from shots.errors import SpecError
@@ -23,6 +22,9 @@ log = logging.getLogger("longtake.camera")
 
 SHARE = 0.02
 """A checkpoint is put off until writing the last one is at most this share of the time since."""
+
+DROP_SECONDS = 5.0
+"""Seconds for which a finished job has its checkpoints removed from a store elsewhere. `gc` knows those that stay."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class Every:
 class Bookmark:
     """The place in one job. `keys`: of its clips. `made_by`: the code whose checkpoints may be used."""
 
-    def __init__(self, root: str | Path, keys: tuple[str, ...], made_by: str, every: Every = Every()) -> None:
-        self._store = Checkpoints(root)
+    def __init__(self, store: Checkpoints, keys: tuple[str, ...], made_by: str, every: Every = Every()) -> None:
+        self._store = store
         self._keys = keys
         self._made_by = made_by
         self._every = every
@@ -81,26 +83,38 @@ class Bookmark:
         return found
 
     def find(self) -> Checkpoint | None:
-        """The newest checkpoint of these clips, or of a group that they were part of; others are left alone."""
+        """The newest checkpoint of these clips, or of a group that they were part of; others are left alone.
+
+        Where the store is elsewhere, that of another machine when it is further than what lies here.
+        """
+        here = self._usable((path.stem, path.read_bytes) for path in self._store.newest())
+        try:
+            found = self._usable(self._store.elsewhere(self._keys, here.step if here else -1)) or here
+        except StorageError as error:
+            log.warning("checkpoints of other machines are not looked for: %s", error)
+            found = here
+        if found is not None:
+            log.info("going on from step %d of a checkpoint%s", found.step, "" if found is here else " in the store")
+        return found
+
+    def _usable(self, kept: Iterable[tuple[str, Callable[[], bytes]]]) -> Checkpoint | None:
+        """The first of these checkpoints (name, what reads it) that is whole, of these clips, and of our making."""
         from shots.checkpoint import Checkpoint
 
-        for path in self._store.newest():
+        for name, read in kept:
             try:
-                whole = Checkpoint.from_bytes(path.read_bytes())
+                whole = Checkpoint.from_bytes(read())
                 found = whole.part(self._keys)
-            except (OSError, SpecError) as error:
-                log.warning("checkpoint %s is not used: %s", path.name, error)
+            except (OSError, SpecError, StorageError) as error:
+                log.warning("checkpoint %s is not used: %s", name, error)
                 continue
             if found is None:
                 continue
             if found.made_by != self._made_by:
-                log.warning(
-                    "checkpoint %s is not used: made by %s, this is %s", path.name, found.made_by, self._made_by
-                )
+                log.warning("checkpoint %s is not used: made by %s, this is %s", name, found.made_by, self._made_by)
                 continue
-            log.info("going on from step %d of a checkpoint", found.step)
             # Clips after these, perhaps on another camera at this moment, go on from it, too.
-            self._source = path.stem if whole.keys[-1] == self._keys[-1] else None
+            self._source = name if whole.keys[-1] == self._keys[-1] else None
             return found
         return None
 
@@ -114,18 +128,31 @@ class Bookmark:
         since = time.monotonic() - self._last
         return done or (since >= self._every.seconds and self._cost <= SHARE * since)
 
+    @property
+    def behind(self) -> bool:
+        """Have steps been made since the last one was kept? Whoever stopped now would have to make them again."""
+        return self._steps > 0
+
     def keep(self, make: Callable[[], Checkpoint]) -> None:
-        """Write a checkpoint of this moment. A disk that will not have it is told about and costs nothing else."""
+        """Write a checkpoint of this moment. A disk that will not have it is told about and costs nothing else.
+
+        Where the store is elsewhere it is sent there beside the sampling, counted in steps however long that takes.
+        """
         began = time.monotonic()
         try:
-            self._store.put(self._name, make().to_bytes(self._made_by))
+            self._write(make())
         except OSError as error:
             log.warning("no checkpoint could be written: %s", error)
         self._last, self._steps = time.monotonic(), 0
         self._cost = self._last - began
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        eager = self._every.steps > 0
+        self._store.put(self._name, checkpoint.to_bytes(self._made_by), checkpoint.step, eager)
 
     def close(self) -> None:
         """All clips are stored: their checkpoint has done its work, and so has one of a larger group that they end."""
         self._store.drop(self._name)
         if self._source:
             self._store.drop(self._source)
+        self._store.flush(DROP_SECONDS)

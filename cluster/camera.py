@@ -32,6 +32,7 @@ from .job import ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, 
 from .pictures import with_pictures
 from .relay import Baton, Inbox, live_tail
 from .secrets import hidden
+from .sending import sends_first
 
 if TYPE_CHECKING:
     from shots.shoot import Checkpoint, Footage, LastPicture, LiveTail, Model, Tail
@@ -90,6 +91,7 @@ class Camera:
 
         inbox: what the job that this one follows says, when it runs at the same time. baton: for the one that follows.
         """
+        emit = sends_first(self._files.checkpoints, emit)
         with _log_tail() as lines:
             try:
                 emit(self._shoot(job, emit, stop, inbox, baton))
@@ -130,7 +132,7 @@ class Camera:
         models = self._warm(job, emit)
         worker = self._at_work(models[job.specs[0].model])
         emit(Stepped(job.id, 0, job.specs[0].sampler.made))
-        bookmark = Bookmark(self._files.root, job.keys, _maker(worker), self._every)
+        bookmark = Bookmark(self._files.checkpoints, job.keys, _maker(worker), self._every)
         start = bookmark.start(self._files, job.starts)
 
         def on_state(step: int, make: Callable[[], Checkpoint]) -> None:
@@ -139,7 +141,7 @@ class Camera:
 
         def on_step(step: int, steps: int) -> None:
             emit(Stepped(job.id, step, steps))
-            if stop():
+            if stop() and not bookmark.behind:  # else it was told just now: one step more, and a checkpoint
                 raise Interrupted
 
         heritage = Heritage(job, models)

@@ -98,6 +98,13 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Sending:
+    """The job is about to stop: its last checkpoint is on its way to a store elsewhere, which takes a moment."""
+
+    job: str
+
+
+@dataclass(frozen=True)
 class ClipDone:
     """The `index`-th clip of the job is stored; `take` is what the ledger should remember."""
 
@@ -171,5 +178,7 @@ class NodeTakenBack:
     job: str = ""
 
 
-Event = Started | Loading | Stepped | ClipDone | JobDone | JobFailed | JobStopped | NodeSetAside | NodeTakenBack
+Event = (
+    Started | Loading | Stepped | Sending | ClipDone | JobDone | JobFailed | JobStopped | NodeSetAside | NodeTakenBack
+)
 ENDINGS = (JobDone, JobFailed, JobStopped)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from cluster.executor import Executor
+from cluster.job import Sending
 from storage.errors import StorageError
 from storage.ledger import Ledger
 from storage.states import ProductionState
@@ -31,6 +32,8 @@ from .underway import MOST_MENDS, FilmUnderWay, Heart
 log = logging.getLogger("longtake.production")
 GRACE = 2.0
 """Seconds that cameras get to stop between two steps."""
+SENDING = 10.0
+"""Seconds more for one that sends its checkpoint to a store elsewhere."""
 TICK = 0.2
 LOOK = 1.0
 """Seconds between two looks at hours that are spent and at clips that others render."""
@@ -252,6 +255,8 @@ class Production(Stage):
         while self._dispatch.jobs and time.monotonic() < deadline:
             for event in self._dispatch.executor.wait(TICK):
                 self._handle(event)
+                if isinstance(event, Sending):
+                    deadline = max(deadline, time.monotonic() + SENDING)
 
     def _abandon(self) -> None:
         """Something ended the run early: leave the ledger saying so. Must not hide the first error."""

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from cluster.environment import code_version
 from cluster.errors import ClusterError
 from storage.address import parse
-from storage.remote import without_secrets
+from storage.elsewhere import without_secrets
 from storage.rows import Run
 from storage.states import RunState
 

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .checkpoints import Checkpoints
 from .errors import FileDamaged, FileIdInvalid, FileMissing, FilesError, StoreFull, StoreUnwritable
 from .scratch import Scratch
 
@@ -57,6 +58,11 @@ class Files:
 
     def __reduce__(self) -> tuple[type[Files], tuple[Path]]:
         return Files, (self.root,)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """What half-made clips need to go on."""
+        return Checkpoints(self.root)
 
     def close(self) -> None:
         """Remove this process's temporary folder."""

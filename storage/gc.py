@@ -12,7 +12,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .checkpoints import Checkpoints
 from .files import FileId, Files
 from .ledger import Ledger
 from .rows import Take
@@ -25,14 +24,14 @@ GRACE = 24 * 3600.0
 class Sweep:
     """What goes, or has gone. `takes`: accepted ones that nothing needs. `files`: id -> bytes, of those takes, of
     prints of what is no take any more, and of what no row names. kept: files that stay; kept_bytes: theirs.
-    checkpoints: path -> bytes of those of clips that nobody waits for any more."""
+    checkpoints: place -> bytes of those of clips that nobody waits for any more."""
 
     takes: tuple[Take, ...]
     prints: int
     files: dict[FileId, int]
     kept: int
     kept_bytes: int
-    checkpoints: dict[Path, int] = field(default_factory=dict)
+    checkpoints: dict[Path | str, int] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
@@ -73,11 +72,11 @@ def plan(
     return Sweep(going, len(prints), doomed, len(kept), sum(kept), _left_over(ledger, files, forget, now - grace))
 
 
-def _left_over(ledger: Ledger, files: Files, forget: Collection[str], before: float) -> dict[Path, int]:
+def _left_over(ledger: Ledger, files: Files, forget: Collection[str], before: float) -> dict[Path | str, int]:
     """Checkpoints written before that moment, of clips that all have their takes or that no film wants any more."""
-    old = {path: one for path, one in Checkpoints(files.root).held().items() if one.changed_at <= before}
+    old = {place: one for place, one in files.checkpoints.held().items() if one.changed_at <= before}
     waited_for = ledger.unfinished({key for one in old.values() for key in one.keys}, forget)
-    return {path: one.bytes for path, one in old.items() if not one.keys & waited_for}
+    return {place: one.bytes for place, one in old.items() if not one.keys & waited_for}
 
 
 def sweep(ledger: Ledger, files: Files, planned: Sweep, forget: Collection[str] = ()) -> Sweep:
@@ -92,7 +91,7 @@ def sweep(ledger: Ledger, files: Files, planned: Sweep, forget: Collection[str] 
             ledger.drop_file(id, "removed while it was being made again")
     files.sweep()
     left_over = _left_over(ledger, files, forget, time.time()).keys() & planned.checkpoints.keys()
-    checkpoints = Checkpoints(files.root).remove(left_over)
+    checkpoints = files.checkpoints.remove(left_over)
     spared = [size for id, size in planned.files.items() if id not in removed]
     kept, kept_bytes = planned.kept + len(spared), planned.kept_bytes + sum(spared)
     return Sweep(tuple(gone), prints, removed, kept, kept_bytes, checkpoints)

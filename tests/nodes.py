@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -40,8 +41,14 @@ class Nodes:
         self.address: str = self._cluster.address
 
     def add(self, name: str, gpus: int = 1, cpus: int = 1, **more: Any) -> Any:
-        """Start a node and wait until it is there."""
+        """Start a node and wait until it is there. What it fetches from a store elsewhere is on a disk of its own."""
+        own = {"LONGTAKE_CACHE": str(self.disk(name))}
+        more["env_vars"] = own | more.get("env_vars", {})
         return self._cluster.add_node(num_cpus=cpus, num_gpus=gpus, node_name=name, **more)
+
+    def disk(self, name: str) -> Path:
+        """What a node keeps for itself."""
+        return Path(self._folder, name)
 
     def raylet(self, node: Any) -> int:
         """The process that the node's workers are children of."""

@@ -98,7 +98,8 @@ def log(cluster: Nodes, store: Path) -> Iterator[Log]:
     cluster.a, cluster.b = cluster.add("a"), cluster.add("b")
     before = Path.cwd()
     os.chdir(store.parent)  # Ray lets workers import from the driver's folder
-    pool = OnRay(store, cluster.address, checkpoint_every=Every(0.2), device="cpu")
+    # A store elsewhere, and no disk that nodes share: what one has sampled, others find in the store alone.
+    pool = OnRay(f"local://{store}", cluster.address, checkpoint_every=Every(0.2), device="cpu")
     yield Log(pool)
     pool.close()
     os.chdir(before)
@@ -162,6 +163,7 @@ def test_nodes_come_and_go_and_the_frames_are_those_of_one_machine(log: Log, clu
     assert {seat.node.host for seat in log.pool._pool.seats} == {"b"}
     assert log.goes_on_at("again") > log.steps(leaves.id)[-1], "it had stopped at a checkpoint"
     assert log.goes_on_at("after") > 1, "what died goes on from a checkpoint, too"
+    assert all(list(cluster.disk(node).rglob("checkpoints")) for node in "abc"), "each had a disk of its own"
     assert log.digests() == here(store, *jobs)
     assert all(Files(store).verify(e.take.video) for e in log.events if isinstance(e, ClipDone))
     assert cluster.b.node_id in log.pool._pool._labs._labs, "encoded beside the camera, not in it"

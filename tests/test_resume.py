@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -31,14 +33,16 @@ def checkpoint(folder: Path, least: int) -> Checkpoint:
     """The render's checkpoint as soon as it is of `least` steps or more."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        for path in (folder / ".longtake").rglob("checkpoints/*.safetensors"):
-            found = Checkpoint.from_bytes(path.read_bytes())
-            if found.step >= least:
-                return found
+        for path in folder.rglob("checkpoints/**/*.safetensors"):
+            with contextlib.suppress(FileNotFoundError):  # a newer one has just taken its place
+                found = Checkpoint.from_bytes(path.read_bytes())
+                if found.step >= least:
+                    return found
         time.sleep(0.02)
     raise AssertionError("no checkpoint was written in time")
 
 
+@pytest.mark.skipif(not os.environ.get("LONGTAKE_LONG"), reason="the long form: LONGTAKE_LONG=1; see the last test")
 def test_after_kill_9_it_goes_on_from_its_checkpoint(longtake: Longtake, small: Path, undisturbed: str) -> None:
     small.write_text(ONE)
     process = longtake.start(*RENDER, start_new_session=True)
@@ -83,3 +87,28 @@ def test_a_checkpoint_of_other_code_is_left_alone(longtake: Longtake, small: Pat
     assert "is not used" in again.stderr
     assert "0.0.0+another" in again.stderr
     assert decoded(small.parent / "films/small.mp4") == undisturbed
+
+
+def test_what_one_machine_had_sampled_another_goes_on_with(
+    longtake: Longtake, small: Path, undisturbed: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """They share a database and a store that is no folder of theirs; the first one dies with its disk."""
+    small.write_text(ONE)
+    shared, other = tmp_path_factory.mktemp("shared"), Longtake(tmp_path_factory.mktemp("other"))
+    (other.folder / "small.yaml").write_text(ONE)
+    render = (*RENDER[:-1], "4 steps", "--db", f"sqlite:///{shared}/ledger.sqlite")
+    for machine in (longtake, other):
+        machine.environment |= {"LONGTAKE_STORE": f"local://{shared}/far", "LONGTAKE_CACHE": f"{machine.folder}/cache"}
+    process = longtake.start(*render, start_new_session=True)
+    seen = checkpoint(shared, 20)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    had, arrived = checkpoint(small.parent, 1).step, checkpoint(shared, 1).step
+    print(f"killed with a checkpoint of step {had}, and one of step {arrived} in the store")
+    shutil.rmtree(small.parent)
+    assert seen.step <= arrived <= had
+    assert had - arrived <= 2 * 4, "an interval, and what was on its way"
+    went_on = other(*render)
+    assert WENT_ON.findall(went_on.stderr) == [str(arrived)]
+    assert decoded(other.folder / "films/small.mp4") == undisturbed
+    assert not list(shared.rglob("checkpoints/*"))

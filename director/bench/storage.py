@@ -19,8 +19,10 @@ from pathlib import Path
 from statistics import median
 
 from storage import gc
+from storage.checkpoints import Checkpoints
 from storage.files import Files
 from storage.ledger import Ledger
+from storage.remote_checkpoints import RemoteCheckpoints
 from storage.rows import SlateRow, TakeRow
 
 from . import Result, Row
@@ -36,7 +38,7 @@ def measure(quick: bool) -> Result:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows += _files(folder, 64 if quick else 512)
-        rows.append(_checkpoints(folder, 24 if quick else 80))
+        rows += _checkpoints(folder, 24 if quick else 80)
         bare = _bare(folder)
         grown = {}
         for size in sizes:
@@ -79,11 +81,11 @@ def _files(folder: Path, mebibytes: int) -> list[Row]:
     return [*rows, Row("open a file that was read before", f"{again * 1e6:.0f} us", "", "report")]
 
 
-def _checkpoints(folder: Path, steps: int) -> Row:
+def _checkpoints(folder: Path, steps: int) -> list[Row]:
     """Sampling two clips of the pocket model with a checkpoint as often as `Bookmark` allows, against none at all.
 
     Asked every 0 seconds, a bookmark puts one off only while writing costs more than its share; the default of every
-    30 seconds writes fewer.
+    30 seconds writes fewer. Elsewhere: a folder behind fsspec, to which they are sent beside the sampling.
     """
     from cluster.bookmark import SHARE, Bookmark, Every
     from shots.models import describe
@@ -94,26 +96,35 @@ def _checkpoints(folder: Path, steps: int) -> Row:
     model = load(describe("pocket"), device="cpu")
     specs = chain(2, steps)
     keys = tuple(spec.key for spec in specs)
-    taken: dict[bool, list[float]] = {True: [], False: []}
-    kept = spent = 0.0
-    for often in (False, True, False, True):
-        bookmark = Bookmark(folder / "bench", keys, "bench", Every(1e-9 if often else 0))
+    here, there = Checkpoints(folder / "bench"), RemoteCheckpoints(folder / "cache", f"local://{folder}/far", 0.0)
+    taken: dict[str, list[float]] = {"none": [], "here": [], "elsewhere": []}
+    kept, spent = dict.fromkeys(taken, 0), dict.fromkeys(taken, 0.0)
+    for where in (*taken, *taken):
+        every = Every(0 if where == "none" else 1e-9)
+        bookmark = Bookmark(there if where == "elsewhere" else here, keys, "bench", every)
 
-        def on_state(step: int, make: Callable[[], Checkpoint], bookmark: Bookmark = bookmark) -> None:
-            nonlocal kept, spent
+        def on_state(step: int, make: Callable[[], Checkpoint], bookmark: Bookmark = bookmark, at: str = where) -> None:
             if bookmark.due(False):
                 began = time.perf_counter()
                 bookmark.keep(make)
-                kept, spent = kept + 1, spent + time.perf_counter() - began
+                kept[at], spent[at] = kept[at] + 1, spent[at] + time.perf_counter() - began
 
         began = time.perf_counter()
         list(shoot(specs, model, on_state=on_state))
-        taken[often].append(time.perf_counter() - began)
+        taken[where].append(time.perf_counter() - began)
+        there.flush(60)
     model.close()
-    share = spent / sum(taken[True])
-    value = f"{share:.1%} of the time, {kept / 2:.0f} written, {spent / max(1, kept) * 1e3:.1f} ms each"
-    rival = f"{min(taken[True]) / min(taken[False]) - 1:+.1%} against a run without"
-    return Row(f"checkpoints as often as allowed, {steps} steps of 2 clips", value, rival, "< 2 %", share < SHARE)
+    rows = []
+    for where, what in (
+        ("here", "checkpoints as often as allowed"),
+        ("elsewhere", "the same, sent to a store elsewhere"),
+    ):
+        share = spent[where] / sum(taken[where])
+        each = spent[where] / max(1, kept[where])
+        value = f"{share:.1%} of the time, {kept[where] / 2:.0f} written, {each * 1e3:.1f} ms each"
+        rival = f"{min(taken[where]) / min(taken['none']) - 1:+.1%} against a run without"
+        rows.append(Row(f"{what}, {steps} steps of 2 clips", value, rival, "< 2 %", share < SHARE))
+    return rows
 
 
 def _moved(files: Files, id: str, folder: Path) -> Path:

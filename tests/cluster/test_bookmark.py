@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from pathlib import Path
@@ -13,6 +14,10 @@ from cluster.bookmark import Bookmark, Every
 from shots.checkpoint import Checkpoint
 from storage.checkpoints import Checkpoints
 from storage.files import Files
+from storage.remote import RemoteFiles
+from tests.storage.lines import Line, line
+
+__all__ = ["line"]
 
 
 def made(keys: tuple[str, ...], step: int = 3) -> Checkpoint:
@@ -29,7 +34,7 @@ def made(keys: tuple[str, ...], step: int = 3) -> Checkpoint:
 
 
 def mark(root: Path, *keys: str, by: str = "longtake 1", every: Every = Every()) -> Bookmark:
-    return Bookmark(root, keys, by, every)
+    return Bookmark(Checkpoints(root), keys, by, every)
 
 
 def test_what_was_kept_is_found_again_whole_and_in_part(tmp_path: Path) -> None:
@@ -105,7 +110,9 @@ def test_when_one_is_due(tmp_path: Path) -> None:
 def test_checkpoints_may_be_counted_in_steps(tmp_path: Path) -> None:
     bookmark = mark(tmp_path, "a", every=Every.parse("3 steps"))
     assert [bookmark.due(done=False) for _ in range(3)] == [False, False, True]
+    assert bookmark.behind
     bookmark.keep(lambda: made(("a",)))
+    assert not bookmark.behind, "no step would be made twice"
     assert [bookmark.due(done=False) for _ in range(3)] == [False, False, True]
     assert bookmark.due(done=True)
 
@@ -175,3 +182,84 @@ def test_drafts_that_cannot_be_used_are_left_alone_and_told(tmp_path: Path, capl
     assert "altered" in caplog.text or "damaged" in caplog.text
     assert mark(tmp_path, "a", "b").start(files, (first, stored(files, step=4)[1])) is None
     assert "steps 3, 4" in caplog.text
+
+
+LONG = tuple(hashlib.sha256(name.encode()).hexdigest() for name in "abc")
+"""Keys such as clips have."""
+
+
+def far(url: str, folder: Path) -> RemoteFiles:
+    """The store elsewhere as the machine of that folder sees it; it asks again for half a second."""
+    return RemoteFiles(url, folder, 0.5)
+
+
+def kept(files: RemoteFiles, keys: tuple[str, ...], step: int, by: str = "longtake 1") -> None:
+    Bookmark(files.checkpoints, keys, by).keep(lambda: made(keys, step))
+    assert files.checkpoints.flush(60)
+
+
+def test_another_machine_goes_on_from_the_store_whole_and_in_part(
+    line: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept(far(line, tmp_path / "a"), LONG, 3)
+    b = far(line, tmp_path / "b")
+    with caplog.at_level(logging.INFO):
+        whole = Bookmark(b.checkpoints, LONG, "longtake 1").find()
+    assert caplog.messages[-1] == "going on from step 3 of a checkpoint in the store"
+    assert whole is not None
+    assert all(torch.equal(whole.tensors[name], t) for name, t in made(LONG).tensors.items())
+    last = Bookmark(b.checkpoints, LONG[1:], "longtake 1")
+    part = last.find()
+    assert part is not None
+    assert part.tensors["nfe"].tolist() == [11, 12]
+    Bookmark(b.checkpoints, LONG[:1], "longtake 1").close()
+    assert Bookmark(b.checkpoints, LONG, "longtake 1").find() is not None, "others may go on from it yet"
+    last.close()
+    assert Bookmark(b.checkpoints, LONG, "longtake 1").find() is None, "its last clip is stored, wherever it was begun"
+
+
+def test_what_lies_here_is_taken_unless_the_store_has_one_that_is_further(line: str, tmp_path: Path) -> None:
+    a, b = far(line, tmp_path / "a"), far(line, tmp_path / "b")
+    kept(a, LONG, 5)
+    Line.dead = True
+    Bookmark(a.checkpoints, LONG, "longtake 1").keep(lambda: made(LONG, 6))
+    a.checkpoints.close()
+    assert steps(a) == 6, "the store is away, but this disk is not"
+    Line.dead = False
+    assert (steps(a), steps(b)) == (6, 5)
+    kept(b, LONG, 9)
+    assert (steps(a), steps(b)) == (9, 9)
+
+
+def test_those_in_the_store_that_cannot_be_used_are_left_alone_and_said(
+    line: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept(far(line, tmp_path / "a"), LONG[:1], 2)
+    kept(far(line, tmp_path / "other"), LONG[:2], 8, by="longtake 2")
+    kept(far(line, tmp_path / "torn"), LONG, 7)
+    torn = Line.store[Line.sent[-1]]
+    torn.truncate(len(torn.getvalue()) - 9)
+    b = far(line, tmp_path / "b")
+    found = Bookmark(b.checkpoints, LONG[:1], "longtake 1").find()
+    assert found is not None
+    assert found.step == 2, "the furthest that can be used"
+    assert "made by longtake 2, this is longtake 1" in caplog.text
+    assert "is torn or was altered" in caplog.text
+
+
+def test_a_store_that_is_away_costs_no_clip(line: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = far(line, tmp_path)
+    Line.dead = True
+    bookmark = Bookmark(files.checkpoints, LONG, "longtake 1")
+    assert bookmark.find() is None
+    assert "checkpoints of other machines are not looked for: The store line://far/films has not" in caplog.text
+    bookmark.keep(lambda: made(LONG, 4))
+    assert len(files.checkpoints.newest()) == 1
+    Line.dead = False
+    assert files.checkpoints.flush(60)
+    assert steps(far(line, tmp_path / "b")) == 4
+
+
+def steps(files: RemoteFiles) -> int:
+    found = Bookmark(files.checkpoints, LONG, "longtake 1").find()
+    return found.step if found else -1

@@ -89,7 +89,7 @@ def elsewhere(remote: RemoteFiles, folder: Path) -> RemoteFiles:
 
 def spoil(remote: RemoteFiles, id: str, data: bytes) -> None:
     """Write over a file in the store elsewhere."""
-    remote._fs()[0].pipe_file(remote._there(id), data)
+    remote._far.open()[0].pipe_file(remote._there(id), data)
 
 
 def test_what_one_machine_stores_another_has(remote: RemoteFiles, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_takes_its_place(remote: Remot
 def test_what_was_half_sent_a_day_ago_is_swept(tmp_path: Path) -> None:
     remote = RemoteFiles(f"file://{tmp_path}/far", tmp_path / "here")
     remote.put_bytes(b"a")
-    fs, base = remote._fs()
+    fs, base = remote._far.open()
     now = int(time.time())
     for age in (10, 2 * 24 * 3600):
         fs.pipe_file(f"{base}/tmp/{now - age}-half", b"x")
