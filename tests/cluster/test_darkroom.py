@@ -333,17 +333,20 @@ def test_too_little_memory_for_both_is_one_after_the_other_from_then_on(
     assert same(shop.events, plainly, "5.0", "5.1", "5.2")
 
 
-def test_where_it_is_not_done(tmp_path: Path, tiny: ModelRef) -> None:
+def test_where_it_is_not_done(shop: Shop, tiny: ModelRef) -> None:
     for beside, job, expected in [
         ("auto", jobs(tiny, 1)[0], 0),  # a CPU
         ("off", jobs(tiny, 1)[0], 0),
         ("on", replace(jobs(tiny, 1)[0], apart=True), 0),  # somebody has found out before
-        ("on", replace(jobs(tiny, 1)[0], rung=1), 0),  # memory is short
         ("on", jobs(tiny, 1)[0], 1),
+        ("on", replace(jobs(tiny, 1)[0], rung=1), 0),  # memory is short
     ]:
-        shop = Shop(tmp_path / "files", tiny, beside)
+        shop.events.clear()
+        shop.camera._beside = beside  # type: ignore[assignment]
         shop.shoot(job)
-        assert sum(isinstance(e, Sampled) for e in shop.close()) == expected, (beside, job)
+        shop.camera._darkroom.clear()
+        assert isinstance(shop.events[-1], JobDone)
+        assert sum(isinstance(e, Sampled) for e in shop.events) == expected, (beside, job)
 
 
 def test_the_first_job_of_a_chain_hands_its_tail_down_to_those_that_wait(tmp_path: Path, tiny: ModelRef) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.errors import ClusterMismatch, NoCamera
 from cluster.executor import InProcess
-from cluster.job import ENDINGS, ClipDone, Job, JobDone, JobFailed, JobStopped, Started, Stepped
+from cluster.job import ENDINGS, ClipDone, Job, JobDone, JobFailed, JobStopped, Sampled, Started, Stepped
 from cluster.notice import seconds_to_notice
 from cluster.ray_connection import refused
 from cluster.ray_executor import OnRay
@@ -76,7 +76,7 @@ def here(store):
 
 @pytest.fixture(scope="module")
 def ray(store):
-    executor = OnRay(store, cameras=2)
+    executor = OnRay(store, cameras=2, decode_beside="on")
     yield executor
     session = executor._connection._session
     assert session.exists()
@@ -134,6 +134,26 @@ def test_a_killed_worker_fails_its_job_and_is_replaced(here, ray):
     assert ended["k"].failure.error == "WorkerDied"
     ray.submit(Job("again", "f", "s", 1, chain(4)))
     assert digests(finish(ray)) == digests(here)
+
+
+def test_a_worker_that_dies_when_all_is_sampled_costs_the_decoding(here, ray):
+    pids = {}
+
+    def kill(event):
+        if isinstance(event, Started):
+            pids[event.job] = event.worker.pid
+        if isinstance(event, Sampled):
+            os.kill(pids[event.job], signal.SIGKILL)
+
+    ray.submit(Job("s", "f", "s", 1, chain(4)))
+    events = finish(ray, act=kill)
+    if isinstance(events[-1], JobFailed):  # else it was quicker than we
+        assert events[-1].failure.error == "WorkerDied"
+        ray.submit(Job("again", "f", "s", 1, chain(4)))
+        more = finish(ray)
+        assert [e.step for e in more if isinstance(e, Stepped)] == [0], "nothing is sampled again"
+        events += more
+    assert digests(events) == digests(here)
 
 
 @pytest.mark.parametrize("kind", ["here", "ray"])
