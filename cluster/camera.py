@@ -6,48 +6,47 @@ import logging
 import os
 import socket
 import time
-import traceback
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shots.errors import Interrupted, NeighbourLost, NotEnoughMemory, ShotsError
+from shots.errors import Interrupted
 from shots.spec import Anchor, ModelRef
-from storage.errors import FileDamaged, FileMissing, StorageError
 from storage.remote import open_files
-from storage.rows import TakeRow
 
 from .bookmark import Bookmark, Every
+from .darkroom import Darkroom, DecodeBeside
 from .desk import Encode
 from .desk import encode as encode_here
+from .developing import Developing
 from .device import memory_of
+from .ending import NotLoaded, ended
 from .environment import LIBRARIES, code_version, environment
 from .heritage import Heritage
-from .job import ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Loading, Started, Stepped, Worker
+from .job import Event, Job, JobDone, Loading, Sampled, Started, Stepped, Worker
 from .pictures import with_pictures
 from .relay import Baton, Inbox, live_tail
-from .secrets import hidden
 from .sending import sends_first
 
 if TYPE_CHECKING:
-    from shots.shoot import Checkpoint, Footage, LastPicture, LiveTail, Model, Tail
+    from shots.shoot import Checkpoint, Exposure, LastPicture, LiveTail, Model, Tail
 
 log = logging.getLogger("longtake.camera")
-LOG_LINES = 40
+Size = tuple[ModelRef, int, int, int]
+"""Model, width, height and frames: what decides how much memory a clip takes."""
 
 
 class Camera:
-    """Holds one model warm and renders jobs with it, one at a time.
+    """Holds one model warm and renders jobs with it, one at a time; the clips of one may be decoded beside the next.
 
     files: folder or URL of the content-addressed store, shared by all cameras and the producer.
     device: `auto`, `cpu`, `cuda`, `cuda:1` ... threads: samples evaluated at the same time on a CPU.
     checkpoint_every: what a crash may cost of the sampling.
     encode: what makes a stored take of frames; by default this process does, beside the network.
+    decode_beside: whether `shoot` may end when all is sampled, with `Sampled`, and decode while it is called again.
     """
 
     def __init__(
@@ -58,6 +57,7 @@ class Camera:
         threads: int | None = None,
         checkpoint_every: Every = Every(),
         encode: Encode | None = None,
+        decode_beside: DecodeBeside = "off",
     ) -> None:
         self._files = open_files(files)
         self._encode = encode or partial(encode_here, self._files)
@@ -67,7 +67,11 @@ class Camera:
         self._every = checkpoint_every
         self._models: dict[ModelRef, Model] = {}
         self._memory = -1
-        self._rungs: dict[tuple[ModelRef, int, int, int], int] = {}
+        self._rungs: dict[Size, int] = {}
+        self._apart: set[Size] = set()  # clips that are not decoded beside others: that was too much
+        self._beside = decode_beside
+        self._darkroom = Darkroom(name)
+        self._crowd: Job | None = None  # what was in there in the course of this step
         self._desk = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-desk")  # encodes while the network goes on
 
     def worker(self) -> Worker:
@@ -89,19 +93,12 @@ class Camera:
     ) -> None:
         """Render a job, telling `emit` everything that happens. Never raises: the last event is an ending.
 
+        After `Sampled` it returns before that one, which another thread tells; it may be called again meanwhile.
         inbox: what the job that this one follows says, when it runs at the same time. baton: for the one that follows.
         """
         emit = sends_first(self._files.checkpoints, emit)
-        with _log_tail() as lines:
-            try:
-                emit(self._shoot(job, emit, stop, inbox, baton))
-            except Interrupted:
-                emit(JobStopped(job.id))
-            except NeighbourLost as error:
-                emit(JobStopped(job.id, str(error)))
-            except BaseException as error:  # whatever a model or a driver throws must not end the night
-                log.debug("job %s failed", job.id, exc_info=True)
-                emit(JobFailed(job.id, _failure(error, lines)))
+        with self._darkroom.sampling():
+            ended(job, emit, lambda: self._shoot(job, emit, stop, inbox, baton))
 
     def stored_tail(self, id: str) -> Tail:
         """A tail from the store. Raises FileMissing, FileDamaged, SpecError."""
@@ -110,7 +107,8 @@ class Camera:
         return Tail.from_bytes(self._files.open_verified(id).read_bytes())
 
     def close(self) -> None:
-        """Let go of the model and the desk."""
+        """Let go of the model and the desk, when what is being decoded has come to its end."""
+        self._darkroom.clear()
         self._desk.shutdown(wait=False, cancel_futures=True)
         for model in self._models.values():
             model.close()
@@ -124,49 +122,111 @@ class Camera:
         stop: Callable[[], bool],
         inbox: Inbox | None,
         baton: Baton | None,
-    ) -> JobDone:
+    ) -> JobDone | None:
+        """None: the rest is done in the darkroom."""
         began = time.perf_counter()
         emit(Started(job.id, self.worker()))
-        from shots.shoot import LiveTail, shoot
+        from shots.shoot import LiveTail, expose
 
         models = self._warm(job, emit)
         worker = self._at_work(models[job.specs[0].model])
         emit(Stepped(job.id, 0, job.specs[0].sampler.made))
+        self._crowd = self._darkroom.job
         bookmark = Bookmark(self._files.checkpoints, job.keys, _maker(worker), self._every)
         start = bookmark.start(self._files, job.starts)
 
         def on_state(step: int, make: Callable[[], Checkpoint]) -> None:
-            if bookmark.due(step == job.specs[0].sampler.made) or stop() or (inbox and inbox.missed):
+            done = step == job.specs[0].sampler.made
+            if bookmark.due(done) or stop() or (inbox and inbox.missed) or (done and self._may_leave(job)):
                 bookmark.keep(make)
 
         def on_step(step: int, steps: int) -> None:
             emit(Stepped(job.id, step, steps))
+            self._crowd = self._darkroom.job
             if stop() and not bookmark.behind:  # else it was told just now: one step more, and a checkpoint
                 raise Interrupted
 
         heritage = Heritage(job, models)
-        filed: deque[Future[ClipDone]] = deque()
-        busy = 0.0
+        developing = Developing(heritage, worker, _maker(worker), self._files, self._encode, self._desk, emit)
         model, share = models[job.specs[0].model], baton.share if baton else None
         tail = live_tail(job, inbox, stop) if inbox else self._tail(job)
-        footages = shoot(with_pictures(job.specs, self._files), model, tail, on_step, models, start, on_state, share)
-        for index, footage in enumerate(footages):
+        exposures = expose(with_pictures(job.specs, self._files), model, tail, on_step, models, start, on_state, share)
+        for index, exposure in enumerate(exposures):
             if index == 0 and isinstance(tail, LiveTail):
                 heritage.begins_with(self._heard(job, tail))
-            busy += footage.seconds["network"] + footage.seconds["vae"]
-            filed.append(self._desk.submit(self._file, heritage, index, footage, worker))
-            while filed and filed[0].done():
-                emit(filed.popleft().result())
-        while filed:
-            emit(filed.popleft().result())
+            if self._may_leave(job) and exposure.specs[-1].key == job.keys[-1]:
+                self._leave(job, exposure, developing, emit, stop, lambda: self._done(job, developing, bookmark, began))
+                return None
+            self._darkroom.clear()
+            self._crowd = None
+            developing.develop(exposure)
+        return self._done(job, developing, bookmark, began)
+
+    def _done(self, job: Job, developing: Developing, bookmark: Bookmark, began: float) -> JobDone:
+        """All is decoded: wait until it is stored."""
+        developing.finish()
         bookmark.close()
-        return JobDone(job.id, busy, time.perf_counter() - began, self._reached(job))
+        rung, apart = self._reached(job), _size(job) in self._apart
+        return JobDone(job.id, developing.busy, time.perf_counter() - began, rung, apart)
+
+    def _may_leave(self, job: Job) -> bool:
+        """May the job's clips be decoded beside the next ones? Where VAE and network are in memory together."""
+        if self._beside == "off" or job.apart or _size(job) in self._apart:
+            return False
+        models = [self._models[ref] for ref in job.specs[0].models]
+        places = ("cuda",) if self._beside == "auto" else ("cuda", "cpu")
+        return all(model.rung == 0 and model.device.type in places for model in models)
+
+    def _leave(
+        self,
+        job: Job,
+        exposure: Exposure,
+        developing: Developing,
+        emit: Callable[[Event], None],
+        stop: Callable[[], bool],
+        done: Callable[[], JobDone],
+    ) -> None:
+        """Store what the next clip needs, and decode beside it."""
+        tail = developing.keep(exposure)
+        self._darkroom.clear()  # of the job before: one is enough to wait
+        emit(Sampled(job.id, tail))
+
+        def work() -> JobDone:
+            self._develop_beside(job, exposure, developing, stop)
+            return done()
+
+        self._darkroom.enter(job, lambda: ended(job, emit, work))
+
+    def _develop_beside(self, job: Job, exposure: Exposure, developing: Developing, stop: Callable[[], bool]) -> None:
+        """Decode beside what is sampled meanwhile; where the memory is too little for both, when that is done."""
+        import torch
+
+        try:
+            developing.develop(exposure, True, stop)
+            return
+        except torch.OutOfMemoryError as error:
+            log.warning("not enough memory to decode job %s beside others: %s", job.id, error)
+        if self._darkroom.crowded:
+            self._apart.add(_size(job))
+        with self._darkroom.alone():
+            developing.develop(exposure, False, stop)
+
+    def _relieve(self, job: Job) -> bool:
+        """Sampling this job lacks memory: have what is being decoded come to its end, and decode nothing beside clips
+        like these from now on. Whether there was anything."""
+        if self._darkroom.inside:
+            return False
+        other, self._crowd = self._darkroom.job or self._crowd, None
+        if other is None:
+            return False
+        self._apart |= {_size(job), _size(other)}
+        self._darkroom.clear()
+        return True
 
     def _reached(self, job: Job) -> int:
         """Where on the memory ladder the job ended, remembered for clips of its size; 0: where it was told to begin."""
-        spec = job.specs[0]
-        rung = max(self._models[ref].fallen for ref in spec.models)
-        self._rungs[spec.model, spec.width, spec.height, spec.frames] = rung
+        rung = max(self._models[ref].fallen for ref in job.specs[0].models)
+        self._rungs[_size(job)] = rung
         return rung
 
     def _tail(self, job: Job) -> Tail | LastPicture | None:
@@ -188,22 +248,26 @@ class Camera:
 
     def _warm(self, job: Job, emit: Callable[[Event], None]) -> dict[ModelRef, Model]:
         """The models that the job needs; those that it does not need make room."""
-        from shots.shoot import load
+        from shots.shoot import load, needs_vae
 
         spec = job.specs[0]
         needed = spec.models
-        rung = max(job.rung, self._rungs.get((spec.model, spec.width, spec.height, spec.frames), 0))
+        rung = max(job.rung, self._rungs.get(_size(job), 0))
+        if set(needed) != set(self._models) or rung or not self._may_leave(job) or needs_vae(spec, self._models):
+            self._darkroom.clear()
         for ref in [ref for ref in self._models if ref not in needed]:
             self._models.pop(ref).close()
         for ref in needed:
             if ref in self._models:
                 self._models[ref].settle(rung)
+                self._models[ref].relief = partial(self._relieve, job)
                 continue
             emit(Loading(job.id, ref.id))
             try:
                 self._models[ref] = load(ref, device=self._device, threads=self._threads, rung=rung)
+                self._models[ref].relief = partial(self._relieve, job)
             except Exception as error:
-                raise _NotLoaded from error
+                raise NotLoaded from error
         return self._models
 
     def _at_work(self, model: Model) -> Worker:
@@ -216,83 +280,13 @@ class Camera:
         name = torch.cuda.get_device_name(model.device)
         return replace(worker, environment=worker.environment | {"device_name": name, "cuda": torch.version.cuda or ""})
 
-    def _file(self, heritage: Heritage, index: int, footage: Footage, worker: Worker) -> ClipDone:
-        """Encode and store one clip: latents and tail first, since only they are dear."""
-        from shots import frames
 
-        state = footage.state.to_bytes(_maker(worker)) if footage.state else footage.latents_bytes()
-        latents = self._files.put_bytes(state, ".safetensors")
-        # Without its name: equal tails are one file, which is how the director finds out that what follows can stay.
-        nameless = replace(footage.tail, key="") if footage.tail else None
-        tail = self._files.put_bytes(nameless.to_bytes(), ".safetensors") if nameless else None
-        digest = frames.frames_digest(footage.frames)
-        tags = {"longtake": heritage.record(index, footage, worker, latents, tail, digest)}
-        video, size = self._encode(footage.frames, tags)
-        count, height, width, _ = footage.frames.shape
-        stored = size + self._files.size(latents) + (self._files.size(tail) if tail else 0)
-        row = TakeRow(
-            key=footage.spec.key,
-            video=video,
-            latents=latents,
-            tail=tail,
-            frames=count,
-            width=width,
-            height=height,
-            frames_digest=digest,
-            nfe=footage.nfe,
-            seconds=footage.seconds,
-            bytes=stored,
-            code_version=worker.code_version,
-            environment=heritage.environment(worker),
-            model_digest=footage.spec.model.digest,
-        )
-        return ClipDone(heritage.job.id, index, row)
+def _size(job: Job) -> Size:
+    spec = job.specs[0]
+    return spec.model, spec.width, spec.height, spec.frames
 
 
 def _maker(worker: Worker) -> str:
     """Whose checkpoints may be gone on from: the same code with the same libraries, on the same kind of device."""
     libraries = (f"{name} {worker.environment[name]}" for name in LIBRARIES)
     return ", ".join([f"longtake {worker.code_version}", *libraries, f"on {worker.device.partition(':')[0]}"])
-
-
-class _NotLoaded(Exception):
-    """The model could not be loaded; the cause says why."""
-
-
-def _failure(error: BaseException, lines: deque[str]) -> Failure:
-    loading = isinstance(error, _NotLoaded)
-    error = error.__cause__ if loading and error.__cause__ else error
-    trace = "".join(traceback.format_exception(error))
-    ours = isinstance(error, ShotsError | StorageError)
-    memory = isinstance(error, NotEnoughMemory) or type(error).__name__ == "OutOfMemoryError"
-    machine = loading or memory or isinstance(error, StorageError | OSError | MemoryError)
-    message = str(error) if ours or str(error) else repr(error)
-    file = error.id if isinstance(error, FileDamaged | FileMissing) else None
-    said = hidden(message), hidden(trace), hidden("\n".join(lines))
-    return Failure(type(error).__name__, *said, machine, file, memory)
-
-
-class _Tail(logging.Handler):
-    def __init__(self, lines: deque[str]) -> None:
-        super().__init__()
-        self.lines = lines
-        self.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self.lines.append(self.format(record))
-        except Exception:  # a library's malformed log call must not fail a clip
-            self.handleError(record)
-
-
-@contextmanager
-def _log_tail() -> Iterator[deque[str]]:
-    """The last lines that anything logged while the job ran."""
-    lines: deque[str] = deque(maxlen=LOG_LINES)
-    handler = _Tail(lines)
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        yield lines
-    finally:
-        root.removeHandler(handler)

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from .bookmark import Every
 from .camera import Camera
-from .job import Event, Job, JobStopped
+from .darkroom import DecodeBeside
+from .job import ENDINGS, Event, Job, JobStopped, Sampled
 from .schedule import Schedule, Seat
 
 
@@ -49,7 +50,10 @@ class Executor(Protocol):
 
 
 class InProcess:
-    """One camera in a thread of this process. The model is loaded at the first job and stays warm."""
+    """One camera in a thread of this process. The model is loaded at the first job and stays warm.
+
+    decode_beside: as for `Camera`.
+    """
 
     def __init__(
         self,
@@ -57,11 +61,12 @@ class InProcess:
         device: str = "auto",
         threads: int | None = None,
         checkpoint_every: Every = Every(),
+        decode_beside: DecodeBeside = "auto",
     ) -> None:
-        self._camera = Camera(files, "local", device, threads, checkpoint_every)
+        self._camera = Camera(files, "local", device, threads, checkpoint_every, decode_beside=decode_beside)
         self._waiting = Schedule()
         self._news = threading.Condition()  # guards what waits, what runs, and what is unwanted
-        self._running = ""
+        self._running: dict[str, Job] = {}  # what the camera has: what it samples, and what it decodes beside that
         self._unwanted: set[str] = set()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._stopping = self._closed = False
@@ -73,13 +78,13 @@ class InProcess:
         with self._news:
             if self._stopping:
                 self._events.put(JobStopped(job.id))
-            elif job.id != self._running:
+            elif job.id not in self._running:
                 self._waiting.add(job)
                 self._news.notify()
 
     def withdraw(self, job_id: str) -> None:
         with self._news:
-            if self._waiting.remove(job_id) is None and job_id == self._running:
+            if self._waiting.remove(job_id) is None and job_id in self._running:
                 self._unwanted.add(job_id)
 
     def wait(self, timeout: float) -> Sequence[Event]:
@@ -112,13 +117,21 @@ class InProcess:
         seat = Seat("local")
         while (job := self._next(seat)) is not None:
             began = time.monotonic()
-            self._camera.shoot(job, self._events.put, partial(self._unwelcome, job.id))
+            self._camera.shoot(job, self._hear, partial(self._unwelcome, job.id))
             with self._news:
-                self._running = ""
-                self._unwanted.discard(job.id)
                 self._waiting.spent(job.film, time.monotonic() - began, job.id)
             seat = Seat("local", warm=job.specs[0].model.digest, chain=job.keys[-1])
         self._camera.close()
+
+    def _hear(self, event: Event) -> None:
+        """What the camera says, also of a job that it decodes beside another."""
+        with self._news:
+            if isinstance(event, Sampled):
+                self._waiting.hand_down(event.job, event.tail)
+            elif isinstance(event, ENDINGS):
+                self._running.pop(event.job, None)
+                self._unwanted.discard(event.job)
+        self._events.put(event)
 
     def _unwelcome(self, job_id: str) -> bool:
         return self._stopping or job_id in self._unwanted
@@ -130,6 +143,6 @@ class InProcess:
                 if self._closed:
                     return None
                 if (job := self._waiting.take(seat, time.time())) is not None:
-                    self._running = job.id
+                    self._running[job.id] = job
                     return job
                 self._news.wait()

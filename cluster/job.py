@@ -36,7 +36,8 @@ class Job:
     time on two cameras, or one after another, when `submit` brings this job once more, with its tail.
     `rung`: how far down the memory ladder the camera begins (`shots.memory`); `memory`: bytes of device memory that
     were not enough for it. `avoid`: the camera that failed it last, by no fault of the job. `starts`: stored files
-    in which drafts of the first clips were left (`shots.drafts`), from where the job can go on.
+    in which drafts of the first clips were left (`shots.drafts`), from where the job can go on. `apart`: its clips are
+    not decoded beside the sampling of others, since the memory was not enough for both.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Job:
     memory: int = 0
     avoid: str = ""
     starts: tuple[str, ...] = ()
+    apart: bool = False
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
@@ -105,6 +107,15 @@ class Sending:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """All clips of the job are sampled, their latents and tails are stored, and they are decoded beside whatever the
+    camera is given next: it is free. What comes of the job comes later. `tail`: what its last clip leaves, if known."""
+
+    job: str
+    tail: str | None
+
+
+@dataclass(frozen=True)
 class ClipDone:
     """The `index`-th clip of the job is stored; `take` is what the ledger should remember."""
 
@@ -117,13 +128,15 @@ class ClipDone:
 class JobDone:
     """All clips of the job are stored. `busy` counts seconds inside networks and VAE, `wall` all of the job.
 
-    rung: where on the memory ladder the job ended, for the next one of its model and size.
+    rung: where on the memory ladder the job ended, for the next one of its model and size. apart: those are not to be
+    decoded beside the sampling of others.
     """
 
     job: str
     busy: float
     wall: float
     rung: int = 0
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,6 +192,16 @@ class NodeTakenBack:
 
 
 Event = (
-    Started | Loading | Stepped | Sending | ClipDone | JobDone | JobFailed | JobStopped | NodeSetAside | NodeTakenBack
+    Started
+    | Loading
+    | Stepped
+    | Sampled
+    | Sending
+    | ClipDone
+    | JobDone
+    | JobFailed
+    | JobStopped
+    | NodeSetAside
+    | NodeTakenBack
 )
 ENDINGS = (JobDone, JobFailed, JobStopped)

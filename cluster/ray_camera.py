@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .bookmark import Every
 from .camera import Camera
+from .darkroom import DecodeBeside
 from .job import ENDINGS, Event, Job, Worker
 from .metrics import CameraMeter, RayMeter, metered
 from .ray_labs import encoded_by
@@ -29,10 +30,17 @@ class RayCamera:
     """
 
     def __init__(
-        self, files: str, name: str, device: str, threads: int, checkpoint_every: Every, lab: Any = None
+        self,
+        files: str,
+        name: str,
+        device: str,
+        threads: int,
+        checkpoint_every: Every,
+        lab: Any = None,
+        decode_beside: DecodeBeside = "auto",
     ) -> None:
         encode = partial(encoded_by, lab) if lab is not None else None
-        self._camera = Camera(files, name, device, threads, checkpoint_every, encode)
+        self._camera = Camera(files, name, device, threads, checkpoint_every, encode, decode_beside)
         self._meter = CameraMeter(RayMeter())
         self._stop = threading.Event()  # for good
         self._stopped: set[str] = set()  # these jobs only
@@ -55,7 +63,7 @@ class RayCamera:
         return self._stop.is_set() or job_id in self._stopped
 
     def shoot(self, job: Job, hears: bool = False) -> Iterator[Event]:
-        """Render a job; yields its events as they happen.
+        """Render a job; yields its events as they happen. After `Sampled` another may begin, while this one goes on.
 
         hears: the job that this one follows runs on another camera, which will tell this one what it needs to know.
         """

@@ -17,7 +17,8 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from .bookmark import Every
-from .job import ENDINGS, ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped
+from .darkroom import DecodeBeside
+from .job import ENDINGS, ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Sampled
 from .ray_connection import Connection, gone
 from .ray_pool import RayPool, RaySeat, Terms
 from .schedule import Schedule, Seat
@@ -33,7 +34,8 @@ class OnRay:
     cameras: how many at most; by default as many as there is work and room for. gpus: that each takes, also a part of
     one; by default one where the cluster has any, else none and a CPU core. Cameras start when there are jobs.
     device: as for `Camera`; `auto`: the GPU where a camera has one. checkpoint_every: as for `Camera`.
-    aside: host -> why, of the nodes that the ledger has set aside; asked about once a second.
+    aside: host -> why, of the nodes that the ledger has set aside; asked about once a second. decode_beside: as for
+    `Camera`.
 
     Raises, here and from `wait`:
         ClusterUnreachable: no Ray at the address, or it went away.
@@ -51,6 +53,7 @@ class OnRay:
         gpus: float | None = None,
         device: str = "auto",
         aside: Callable[[], Mapping[str, str]] = dict,
+        decode_beside: DecodeBeside = "auto",
     ) -> None:
         where = str(files) if "://" in str(files) else str(Path(files).resolve())
         self._schedule = Schedule()
@@ -58,14 +61,14 @@ class OnRay:
         self._stopping = False
         self._connection = Connection(address)
         try:
-            terms = Terms(where, cameras, gpus, device, checkpoint_every, aside)
+            terms = Terms(where, cameras, gpus, device, checkpoint_every, aside, decode_beside)
             self._pool = RayPool(terms, self._schedule.gone)
         except BaseException:
             self._connection.close()
             raise
 
     def submit(self, job: Job) -> None:
-        if any(seat.job and seat.job.id == job.id for seat in self._pool.seats):
+        if any(each.id == job.id for seat in self._pool.seats for each in seat.jobs):
             return  # it runs already, beside the job that it follows
         self._schedule.add(job)
 
@@ -79,7 +82,7 @@ class OnRay:
         if self._schedule.remove(job_id):
             return
         for seat in self._pool.seats:
-            if seat.job and seat.job.id == job_id:
+            if any(job.id == job_id for job in seat.jobs):
                 seat.actor.stop.remote(job_id)
 
     def most_memory(self) -> int:
@@ -91,7 +94,7 @@ class OnRay:
             self._schedule.remove(job.id)
             self._spare.append(JobStopped(job.id))
         for seat in self._pool.seats:
-            if seat.job:
+            if seat.jobs:
                 seat.actor.stop.remote()
 
     def close(self) -> None:
@@ -115,8 +118,8 @@ class OnRay:
                 break
             ready, _ = ray.wait(list(watched), num_returns=len(watched), timeout=0)
             for ref in ready:
-                if (seat := watched[ref]).stream is ref:
-                    events.extend(self._hear(seat))
+                if (job := _of(watched[ref], ref)) is not None:
+                    events.extend(self._hear(watched[ref], job, ref))
             waited = 0.0
             self._pool.meet()
             self._seat_jobs()
@@ -134,50 +137,59 @@ class OnRay:
 
     def _watched(self) -> dict[Any, RaySeat]:
         """What a busy camera, or one that is coming, will say next."""
-        those = ((seat.stream if seat.stream is not None else seat.coming, seat) for seat in self._pool.seats)
+        those = [(ref, seat) for seat in self._pool.seats for ref in (seat.stream, seat.coming)]
+        those += [(ref, seat) for seat in self._pool.seats for _, ref in seat.dark.values()]
         return {ref: seat for ref, seat in those if ref is not None}
 
-    def _hear(self, seat: RaySeat) -> list[Event]:
-        """The next event of a busy camera; one that died, or whose node did, is replaced."""
-        assert seat.job is not None
+    def _hear(self, seat: RaySeat, job: Job, stream: Any) -> list[Event]:
+        """The next event of a job on a camera; one that died, or whose node did, is replaced."""
         try:
-            event: Event = ray.get(next(seat.stream))
+            event: Event = ray.get(next(stream))
         except RayTaskError as error:  # the camera lives
             failure = Failure(type(error.cause).__name__, str(error.cause), trace=str(error))
-            return self._end(seat, JobFailed(seat.job.id, failure))
+            return self._end(seat, job, JobFailed(job.id, failure))
         except (RayError, StopIteration) as error:
             return self._bury(seat, error)
         if isinstance(event, ENDINGS):
-            return self._end(seat, event)
+            return self._end(seat, job, event)
+        if isinstance(event, Sampled):
+            self._sampled(seat, job, event)
         if isinstance(event, ClipDone):
-            self._hand_on(seat.job, event)
+            if event.take.key == job.keys[-1]:
+                self._hand_on(job, event.take.tail)
             seat.chain = event.take.key
             self._pool.trust.worked(seat.node.id)
         return [event]
 
+    def _sampled(self, seat: RaySeat, job: Job, event: Sampled) -> None:
+        """A camera has sampled a job and decodes it beside the next, for which it is free; that may be what follows."""
+        self._schedule.hand_down(job.id, event.tail)
+        self._hand_on(job, event.tail)
+        seat.dark[job.id] = job, seat.stream
+        seat.job, seat.stream, seat.chain = None, None, job.keys[-1]
+        self._spent(seat, job)
+
     def _bury(self, seat: RaySeat, error: BaseException) -> list[Event]:
-        """A camera died. Its job failed through no fault of its own, had to leave, or was stopped."""
-        assert seat.job is not None
-        job = seat.job
+        """A camera died. Its jobs failed through no fault of their own, had to leave, or were stopped."""
         log.warning("%s on %s died", seat.name, seat.node.host)
         log.debug("%s", error)
         told = "the worker died" if isinstance(error, RayActorError | StopIteration) else "what it said was lost"
-        message = f"{told} while {seat.name} on {seat.node.host} rendered {job.film} {job.shot}"
-        failed = JobFailed(job.id, Failure("WorkerDied", message, log_tail=str(error), worker=True))
-        events = self._end(seat, failed)
+        events: list[Event] = []
+        for job in seat.jobs:
+            message = f"{told} while {seat.name} on {seat.node.host} rendered {job.film} {job.shot}"
+            failed = JobFailed(job.id, Failure("WorkerDied", message, log_tail=str(error), worker=True))
+            events += self._end(seat, job, failed)
         if seat in self._pool.seats:
             self._pool.dismiss(seat)
         return events
 
-    def _end(self, seat: RaySeat, event: Event) -> list[Event]:
+    def _end(self, seat: RaySeat, job: Job, event: Event) -> list[Event]:
         """A camera's job has ended: the one place where that happens."""
-        assert seat.job is not None
-        job, seat.job, seat.stream = seat.job, None, None
+        if seat.dark.pop(job.id, None) is None:
+            seat.job, seat.stream = None, None
+            self._spent(seat, job)
         if not isinstance(event, JobDone):
             self._desert(seat, job)
-        now = time.monotonic()
-        self._schedule.spent(job.film, now - seat.since, job.id)
-        seat.since = now
         events: list[Event] = [event]
         if self._stopping and isinstance(event, JobFailed):
             events = [JobStopped(job.id)]
@@ -185,9 +197,15 @@ class OnRay:
             events = [JobStopped(job.id, seat.leaving)]
         elif isinstance(event, JobFailed):
             events += self._pool.failed(seat, job, event.failure)
-        if seat.leaving or seat.lent:
+        if (seat.leaving or seat.lent) and not seat.jobs:
             self._pool.dismiss(seat)
         return events
+
+    def _spent(self, seat: RaySeat, job: Job) -> None:
+        """A camera has nothing to sample any more."""
+        now = time.monotonic()
+        self._schedule.spent(job.film, now - seat.since, job.id)
+        seat.since = now
 
     def _seat_jobs(self) -> None:
         """Give waiting jobs to free cameras."""
@@ -213,11 +231,11 @@ class OnRay:
                 leader.actor.lead.remote(job.follows, seat.actor)
                 self._seat_followers(seat)
 
-    def _hand_on(self, job: Job, event: ClipDone) -> None:
-        """A job is done: whoever follows it finds in the store what may still be on its way, or lost."""
-        for seat in self._pool.seats if event.take.key == job.keys[-1] else ():
+    def _hand_on(self, job: Job, tail: str | None) -> None:
+        """A job's tail is stored: whoever follows it finds there what may still be on its way, or lost."""
+        for seat in self._pool.seats if tail else ():
             if seat.job and seat.job.follows == job.id and seat.job.tail is None:
-                seat.actor.hear_tail.remote(job.id, event.take.tail)
+                seat.actor.hear_tail.remote(job.id, tail)
 
     def _desert(self, leader: RaySeat, job: Job) -> None:
         """Tell whoever follows a job that it has ended early."""
@@ -230,6 +248,11 @@ class OnRay:
         """Put a job on a free camera: the one place where that happens."""
         seat.job, seat.warm, seat.since = job, job.specs[0].model.digest, time.monotonic()
         seat.stream = seat.actor.shoot.options(num_returns="streaming").remote(job, hears)
+
+
+def _of(seat: RaySeat, stream: Any) -> Job | None:
+    """Whose stream it is; None for what is no stream, or the stream of a job that has ended."""
+    return next((job for job, each in [*seat.dark.values(), (seat.job, seat.stream)] if each is stream), None)
 
 
 def _holds(seat: RaySeat, job: Job) -> bool:

@@ -19,6 +19,7 @@ from storage.errors import StorageError
 
 from . import ray_nodes
 from .bookmark import Every
+from .darkroom import DecodeBeside
 from .environment import code_version
 from .errors import ClusterError, ClusterMismatch, NoCamera
 from .job import Failure, Job, NodeSetAside, NodeTakenBack, Worker
@@ -43,7 +44,8 @@ IDLE_SECONDS = 5.0
 class Terms:
     """What a camera is. cameras: how many at most, None for as many as there is room for. gpus: that each takes, None
     for one where there are any. device: as for `Camera`; `auto` is `cuda` where a camera has GPUs, else `cpu`.
-    every: what a crash may cost. aside: host -> why, of the nodes that the ledger has set aside."""
+    every: what a crash may cost. aside: host -> why, of the nodes that the ledger has set aside. decode_beside: as for
+    `Camera`."""
 
     files: str
     cameras: int | None = None
@@ -51,13 +53,14 @@ class Terms:
     device: str = "auto"
     every: Every = field(default_factory=Every)
     aside: Callable[[], Mapping[str, str]] = dict
+    decode_beside: DecodeBeside = "auto"
 
 
 @dataclass
 class RaySeat:
     """A camera actor and what it is doing. coming: its first word, until it has been heard. worker: who it is, then.
     leaving: why it gets no more jobs; empty while it does. lent: it goes to another run after its job. since: when it
-    was hired, or had its last job."""
+    was hired, or had its last job. dark: jobs that it decodes beside that one, by id, each with its stream."""
 
     name: str
     node: Node
@@ -72,11 +75,17 @@ class RaySeat:
     leaving: str = ""
     lent: bool = False
     since: float = field(default_factory=time.monotonic)
+    dark: dict[str, tuple[Job, Any]] = field(default_factory=dict)
 
     @property
     def free(self) -> bool:
         """May it be given a job now?"""
-        return self.worker is not None and self.job is None and not self.leaving
+        return self.worker is not None and self.job is None and not self.leaving and not self.lent
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All that it has: the one that it samples comes last."""
+        return [job for job, _ in self.dark.values()] + ([self.job] if self.job else [])
 
 
 class RayPool:
@@ -209,10 +218,11 @@ class RayPool:
             device = "cuda" if self.gpus else "cpu"
         options: dict[str, Any] = {"num_cpus": 1} | ({"num_gpus": self.gpus} if self.gpus else {})
         there = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        # One thread renders; the others hear `stop`, neighbours in a chain, and whether it is alive.
-        hired = ray.remote(RayCamera).options(max_concurrency=4, max_restarts=0, scheduling_strategy=there, **options)
+        # Two threads render; the others hear `stop`, neighbours in a chain, and whether it is alive.
+        hired = ray.remote(RayCamera).options(max_concurrency=5, max_restarts=0, scheduling_strategy=there, **options)
         lab = self._labs.on(node) if self._labs else None
-        actor = hired.remote(self._terms.files, name, device, threads, self._terms.every, lab)
+        how = (self._terms.every, lab, self._terms.decode_beside)
+        actor = hired.remote(self._terms.files, name, device, threads, *how)
         self.seats.append(RaySeat(name, node, actor, actor.worker.remote()))
 
     def _welcome(self, seat: RaySeat, worker: Worker) -> None:
@@ -283,12 +293,12 @@ class RayPool:
         for seat in [seat for seat in self.seats if not seat.leaving]:
             node = self.nodes.get(seat.node.id)
             if node is None:
-                if seat.job is None:
+                if not seat.jobs:
                     self.dismiss(seat)
             elif seat.node.id not in usable:
                 seat.leaving = f"{node.host} is being drained" if node.leaving else f"{node.host} is not used any more"
                 log.warning("%s leaves: %s", seat.name, seat.leaving)
-                if seat.job is None:
+                if not seat.jobs:
                     self.dismiss(seat)
                 else:
                     seat.actor.stop.remote()
@@ -302,7 +312,7 @@ class RayPool:
         self._share = math.ceil(sum(node.room(self.gpus) for node in self._usable()) / runs) if waiting else None
         if self._share is None:
             return
-        for seat in [seat for seat in self.seats if seat.free and now - seat.since > IDLE_SECONDS]:
+        for seat in [seat for seat in self.seats if seat.free and not seat.dark and now - seat.since > IDLE_SECONDS]:
             log.warning("another run waits: %s is given back", seat.name)
             self.dismiss(seat)
         busy = [seat for seat in self.seats if seat.job is not None]

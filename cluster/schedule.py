@@ -21,7 +21,7 @@ of which there are few, and at the top of heaps: its cost grows with the logarit
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from .job import Job
@@ -152,6 +152,11 @@ class Schedule:
     def followers(self, job_id: str) -> list[Job]:
         """The jobs that may run at the same time as this one, on other cameras: they go on from its last clip."""
         return [self._jobs[each] for each in self._follow.get(job_id, ())]
+
+    def hand_down(self, job_id: str, tail: str | None) -> None:
+        """The tail that a job leaves is stored, though the job is not over: what follows it need not wait for that."""
+        for job in self.followers(job_id) if tail else ():
+            self.add(replace(job, tail=tail))
 
     def seat_with(self, follower: Job) -> Job:
         """Give a follower a camera beside its leader: it waits no more, and its film is charged."""

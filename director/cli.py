@@ -27,6 +27,7 @@ from .options import (
     Data,
     Db,
     Deadline,
+    DecodeBeside,
     Failed,
     Films,
     From,
@@ -161,6 +162,7 @@ def render(
     retry_held: Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")] = False,
     progress: Annotated[str, typer.Option("--progress", help="auto, live, plain, json, openjd or none.")] = "auto",
     checkpoint_every: CheckpointEvery = "30",
+    decode_beside: DecodeBeside = "auto",
     priority: Priority = None,
     deadline: Deadline = None,
     gpu_hours: GpuHours = None,
@@ -191,7 +193,7 @@ def render(
     from .session import Rendering, look
 
     shown = progress if not as_json else "none"
-    how = Rendering(on, cameras, device, threads, lockstep, retry_held, shown, checkpoint_every)
+    how = Rendering(on, cameras, device, threads, lockstep, retry_held, shown, checkpoint_every, decode_beside)
     how = replace(how, gpus=gpus_per_camera, hooks=tuple(hook or ()), webhooks=webhooks, metrics=metrics)
     how = replace(how, redact=tuple(redact or ()), priority=priority, deadline=deadline, gpu_hours=gpu_hours)
     how.check()

@@ -15,6 +15,7 @@ from .options import (
     CheckpointEvery,
     Data,
     Db,
+    DecodeBeside,
     Films,
     GpusPerCamera,
     Json,
@@ -54,6 +55,7 @@ def submit(
     lockstep: Annotated[int, typer.Option("--lockstep", min=1, help="Clips denoised together at most.")] = 8,
     retry_held: RetryHeld = False,
     checkpoint_every: CheckpointEvery = "30",
+    decode_beside: DecodeBeside = "auto",
     webhooks: Webhooks = True,
     shared: Annotated[
         list[Path] | None,
@@ -83,7 +85,7 @@ def submit(
         "lockstep": lockstep,
         "retry_held": retry_held,
     }
-    rendering |= {"checkpoint_every": checkpoint_every, "webhooks": webhooks}
+    rendering |= {"checkpoint_every": checkpoint_every, "decode_beside": decode_beside, "webhooks": webhooks}
     Rendering(**rendering).check()
     where = places(data, films, db)
     how = Handover(rendering, shared or (), send or (), _films(films), db_there)

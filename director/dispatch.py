@@ -41,6 +41,7 @@ class Dispatch:
         self._numbers = itertools.count()
         self._most: dict[_Alike, int] = {}  # clips that fit into a camera's memory together
         self._rungs: dict[_Alike, int] = {}
+        self._apart: dict[_Alike, bool] = {}
         self.executor: Executor | None = None
         self.jobs: dict[str, Shooting] = {}
 
@@ -110,10 +111,14 @@ class Dispatch:
     def learn(self, segment: Segment, worker: Worker | None, event: JobDone) -> None:
         """How far down the memory ladder a job had to go is where the next one like it begins, in later runs too."""
         alike = _alike(segment.specs[0])
-        if worker is None or event.rung <= self._rungs.get(alike, 0):
+        if worker is None:
             return
-        self._rungs[alike] = event.rung
-        self._ledger.remember_rung(alike[0], _device(worker.memory), alike[1], event.rung)
+        if event.rung > self._rungs.get(alike, 0):
+            self._rungs[alike] = event.rung
+            self._ledger.remember_rung(alike[0], _device(worker.memory), alike[1], event.rung)
+        if event.apart and not self._apart.get(alike, False):
+            self._apart[alike] = True
+            self._ledger.remember_rung(alike[0], _device(worker.memory), _beside(alike), 1)
 
     def _hand_over(self, shooting: Shooting, follows: str | None) -> None:
         if not shooting.job:
@@ -152,6 +157,7 @@ class Dispatch:
             self._rung(segment.specs[0]),
             shooting.memory,
             shooting.avoid,
+            apart=self._is_apart(segment.specs[0]),
         )
         return begun(self._ledger, job)
 
@@ -168,6 +174,12 @@ class Dispatch:
             self._rungs[alike] = self._ledger.rung(alike[0], _device(memory), alike[1]) if memory else 0
         return self._rungs[alike]
 
+    def _is_apart(self, spec: ClipSpec) -> bool:
+        alike = _alike(spec)
+        if alike not in self._apart and (memory := self.most_memory()):
+            self._apart[alike] = self._ledger.rung(alike[0], _device(memory), _beside(alike)) > 0
+        return self._apart.get(alike, False)
+
 
 def halved(shooting: Shooting, takes: Mapping[str, Take]) -> int:
     """Clips of each half of what is missing of a segment; 0 when it cannot be divided."""
@@ -178,6 +190,12 @@ def halved(shooting: Shooting, takes: Mapping[str, Take]) -> int:
 def _alike(spec: ClipSpec) -> _Alike:
     """Model and size: what decides how much memory a clip takes."""
     return spec.model.digest, f"{spec.frames}x{spec.width}x{spec.height}"
+
+
+def _beside(alike: _Alike) -> str:
+    """Under which size it is remembered whether such clips cannot be decoded beside the sampling of others: a half rung
+    of the ladder, above its first."""
+    return f"{alike[1]} beside"
 
 
 def _device(memory: int) -> str:

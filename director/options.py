@@ -49,6 +49,14 @@ CheckpointEvery = Annotated[
         help="What a crash may cost of the sampling: seconds (`30`), or steps (`8 steps`); 0: a whole clip.",
     ),
 ]
+DecodeBeside = Annotated[
+    str,
+    typer.Option(
+        "--decode-beside",
+        metavar="auto|on|off",
+        help="Decode clips while the next are sampled; auto: on CUDA, where everything fits in memory.",
+    ),
+]
 Metrics = Annotated[
     int | None, typer.Option("--metrics", min=1, max=65535, help="Port for Prometheus, on this machine only.")
 ]

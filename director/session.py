@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from cluster.bookmark import Every
+from cluster.darkroom import DECODE_BESIDE, DecodeBeside
 from cluster.secrets import keep_hidden
 from storage.errors import LedgerMissing
 from storage.files import Files
@@ -54,6 +55,7 @@ class Rendering:
     retry_held: bool = False
     progress: str = "auto"
     checkpoint_every: str = "30"
+    decode_beside: str = "auto"
     hooks: tuple[str, ...] = ()
     redact: tuple[str, ...] = ()
     webhooks: bool = True
@@ -65,7 +67,8 @@ class Rendering:
 
     def check(self) -> None:
         """Raises UsageError for a place, display or device that does not exist."""
-        for name, value, known in (("--on", self.on, PLACES_TO_RUN), ("--progress", self.progress, DISPLAYS)):
+        beside = "--decode-beside", self.decode_beside, DECODE_BESIDE
+        for name, value, known in (("--on", self.on, PLACES_TO_RUN), ("--progress", self.progress, DISPLAYS), beside):
             if value not in known:
                 raise UsageError(f"{name} {value!r} is not known; choose one of: {', '.join(known)}")
         try:
@@ -99,10 +102,11 @@ class Rendering:
 
     def executor(self, files: str, ledger: Ledger) -> Executor:
         """Start the cameras. Imports ray only when it is asked for."""
+        beside = cast(DecodeBeside, self.decode_beside)
         if self.on == "local":
             from cluster.executor import InProcess
 
-            return InProcess(files, self.device, self.threads, Every.parse(self.checkpoint_every))
+            return InProcess(files, self.device, self.threads, Every.parse(self.checkpoint_every), beside)
         from cluster.ray_executor import OnRay
 
         return OnRay(
@@ -113,6 +117,7 @@ class Rendering:
             gpus=self.gpus,
             device=self.device,
             aside=ledger.aside,
+            decode_beside=beside,
         )
 
 

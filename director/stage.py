@@ -19,6 +19,7 @@ from cluster.job import (
     Loading,
     NodeSetAside,
     NodeTakenBack,
+    Sampled,
     Started,
     Stepped,
     Worker,
@@ -96,6 +97,8 @@ class Stage(ABC):
                 self._show.job_loads(segment, model)
             case Stepped(step=step, steps=steps) if shooting.attempts:
                 self._show.job_steps(segment, step, steps)
+            case Sampled():  # its camera's time is the next job's from now on
+                self._off_camera(event.job, self._films[segment.film])
             case ClipDone():
                 self._clip_done(shooting, event)
             case JobDone(busy=busy):
@@ -162,11 +165,14 @@ class Stage(ABC):
         self._claims.release(job)
         if shooting is None:
             return None
-        film = self._films[shooting.segment.film]
-        if (began := film.at_work.pop(job, None)) is not None:
-            film.spent += time.monotonic() - began
+        self._off_camera(job, self._films[shooting.segment.film])
         worker, shooting.worker = shooting.worker, None
         return worker
+
+    @staticmethod
+    def _off_camera(job: str, film: FilmUnderWay) -> None:
+        if (began := film.at_work.pop(job, None)) is not None:
+            film.spent += time.monotonic() - began
 
     def _again(self, shooting: Shooting, until: float = 0.0) -> None:
         """A segment that has left its camera goes on, unless nobody wants it any more."""

@@ -286,9 +286,10 @@ class Tally(Quiet):
         self.last_camera[segment.name] = work.camera
         if failed:
             self._at_risk[segment.name] = self._at_risk.get(segment.name, 0.0) + work.sampled
-        if work.camera.job == segment.name:
-            work.camera.job, work.camera.since = None, self.clock()
-            work.camera.busy += busy
+        work.camera.busy += busy
+        if work.camera.job == segment.name:  # perhaps it still decodes what it had before
+            rest = (each.segment.name for each in self.work.values() if each.camera is work.camera)
+            work.camera.job, work.camera.since = next(rest, None), self.clock()
         if gone:
             self.cameras.pop((work.camera.worker.name, work.camera.worker.host), None)
 

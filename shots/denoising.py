@@ -108,8 +108,10 @@ class Denoising:
             self.copies.restore({})
         for group in self.groups:
             group.nfe = [0] * len(self.specs)
-        for model in dict.fromkeys(group.model for group in self.groups):
-            model.lower(problem)
+        models = list(dict.fromkeys(group.model for group in self.groups))
+        if not models[0].relieved(problem):
+            for model in models:
+                model.lower(problem)
         return reached
 
     def _run(

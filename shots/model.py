@@ -91,6 +91,8 @@ class Model:
     backbone: Backbone
     device: torch.device
     pool: Pool | None
+    relief: Callable[[], bool] | None = None
+    """Has whatever else is on the device at this moment come to its end, and says whether there was anything."""
 
     @property
     def rung(self) -> int:
@@ -111,13 +113,49 @@ class Model:
         self.backbone.placement.settle(rung)
 
     def lower(self, problem: str) -> None:
-        """One rung down; called outside `except`, which would hold on to what the failed call had in memory.
+        """One rung down; called outside `except`, which would hold on to what the failed call had in memory. Where
+        somebody else was on the device, the same rung, alone.
 
         Raises:
             NotEnoughMemory: there is none further down.
         """
+        if not self.relieved(problem):
+            self.backbone.placement.lower(problem)
+
+    def relieved(self, problem: str) -> bool:
+        """Has somebody else left the device, so that what failed may be tried once more as it was?"""
         gc.collect()
-        self.backbone.placement.lower(problem)
+        if self.relief is None or not self.relief():
+            return False
+        log.warning("not enough memory on %s for two things at once (%s); going on one by one", self.device, problem)
+        empty_cache(self.device)
+        return True
+
+    def mark(self) -> Any:
+        """This moment in what the device was told by this thread; None on a CPU, which does what it is told at once."""
+        if self.device.type != "cuda":
+            return None
+        with torch.cuda.device(self.device):
+            return torch.cuda.current_stream().record_event()
+
+    @contextmanager
+    def aside(self, ready: Any = None) -> Iterator[None]:
+        """Within: what this thread has the device do runs beside what others have it do, in a stream of its own. It
+        begins when `ready` (see `mark`) has passed and is done in the end, so that nothing made within is half made.
+
+        What is within must use nothing that others still write to, and nothing that they may let go of.
+        """
+        if self.device.type != "cuda":
+            yield
+            return
+        stream = torch.cuda.Stream(self.device)
+        with torch.cuda.stream(stream):
+            if ready is not None:
+                stream.wait_event(ready)
+            try:
+                yield
+            finally:
+                stream.synchronize()
 
     def enduring(self, work: Callable[[], Result]) -> Result:
         """`work()`, and again with less in memory for as long as that was not enough. It must bear being repeated."""

@@ -28,6 +28,10 @@ CONFIG_OF = {
 STEMS = ("diffusion_pytorch_model", "model")
 TEXTS = (".json", ".txt", ".model")
 """Endings of the small files beside the weights: configs, vocabularies, merges, sentencepiece models."""
+NO_GGUF = (
+    "GGUF is not loaded: weights are safetensors only, in the folder of a whole pipeline; name such a folder, and let"
+    " `quantization` make it small"
+)
 REMEMBER = 64 * 2**20
 """Files from this many bytes on are hashed once and remembered by (path, size, time of change)."""
 
@@ -130,6 +134,8 @@ def weights_of(part: Path, variant: str | None) -> list[Path]:
     names = _found(part, variant)
     if names:
         return [check_safetensors(part / name) for name in names]
+    if packed := sorted(p.name for p in part.iterdir() if p.suffix.lower() == ".gguf"):
+        raise ModelRefuses(f"{part}: only {', '.join(packed)}; {NO_GGUF}")
     others = sorted(p.name for p in part.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"))
     if others:
         raise ModelRefuses(

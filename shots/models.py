@@ -14,7 +14,7 @@ from .errors import ModelIncomplete, ModelNotFound, ModelRefuses
 from .hub import HUB_ID, folder_named, hub_cache, snapshot
 from .levels import Level, noising_of, prediction_of, sampling_scheduler
 from .loading import Loading, find_loras
-from .model_files import configs_of, folder_digest, parts_of, pixel_files, read_json
+from .model_files import NO_GGUF, configs_of, folder_digest, parts_of, pixel_files, read_json
 from .quantize import check, check_stored
 from .spec import ClipSpec, ModelRef, canonical
 
@@ -209,6 +209,8 @@ def _locate(model_id: str, base: Path, revision: str | None) -> tuple[str, Path,
             " name the folder that save_pretrained wrote"
         )
     name, _, marked = model_id.partition("@")
+    if name.lower().endswith(".gguf"):
+        raise ModelRefuses(f"model {model_id[:200]!r}: {NO_GGUF}")
     if HUB_ID.fullmatch(name):
         return _cached(name, revision or marked or None, base)
     raise ModelNotFound(

@@ -10,53 +10,41 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 import torch
-from safetensors.torch import save
 
 from .anchor import LastPicture, read_picture
 from .chain import Tail, check_chain
 from .checkpoint import Checkpoint
 from .denoising import Denoising
-from .errors import BadFootage, SpecError
+from .errors import SpecError
+from .exposure import Exposure, Footage, needs_vae
 from .loading import Loading
 from .model import Model, load, one_thread
 from .price import predicted_nfe
 from .relay import LiveTail, Share
-from .spec import Anchor, ClipSpec, ModelRef, Windows, canonical
+from .spec import Anchor, ClipSpec, ModelRef, Windows
 from .windows import Beside
 
-__all__ = ["Checkpoint", "Footage", "LastPicture", "LiveTail", "Model", "Tail", "load", "predicted_nfe", "shoot"]
+__all__ = [
+    "Checkpoint",
+    "Exposure",
+    "Footage",
+    "LastPicture",
+    "LiveTail",
+    "Model",
+    "Tail",
+    "expose",
+    "load",
+    "needs_vae",
+    "predicted_nfe",
+    "shoot",
+]
 
 OnStep = Callable[[int, int], None]
 OnState = Callable[[int, Callable[[], Checkpoint]], None]
 """(steps done, what makes a checkpoint of this moment)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Footage:
-    """One clip, made.
-
-    latents [C, F, h, w] float32 on the CPU; frames [F, H, W, 3] uint8; nfe: network evaluations, counted; seconds:
-    this clip's share of the wall time of its group inside the "network" and the "vae", and of all ("total"). state: of
-    a draft, where it stands after its last step, for whoever goes on with it.
-    """
-
-    spec: ClipSpec
-    latents: torch.Tensor
-    frames: np.ndarray
-    tail: Tail | LastPicture | None
-    nfe: int
-    seconds: dict[str, float]
-    state: Checkpoint | None = None
-
-    def latents_bytes(self) -> bytes:
-        """The latents as a safetensors file with the clip's key; equal footage gives equal bytes."""
-        # One metadata entry, as in a tail: the library writes several in an order that changes from run to run.
-        about = canonical(["Latents", 1, self.spec.key])
-        return save({"latents": self.latents.contiguous()}, {"longtake": about})
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +69,24 @@ def shoot(
     on_share: Share | None = None,
     beside: Beside | None = None,
 ) -> Iterator[Footage]:
-    """Denoise consecutive clips of one chain in lockstep, then decode and yield them one by one.
+    """Denoise consecutive clips of one chain in lockstep, then decode and yield them one by one. As `expose`, developed
+    at once."""
+    exposures = expose(specs, model, tail, on_step, others, start, on_state, on_share, beside)
+    return (footage for exposure in exposures for footage in exposure.develop())
+
+
+def expose(
+    specs: Sequence[ClipSpec],
+    model: Model,
+    tail: Tail | LiveTail | LastPicture | None = None,
+    on_step: OnStep | None = None,
+    others: Mapping[ModelRef, Model] | None = None,
+    start: Checkpoint | None = None,
+    on_state: OnState | None = None,
+    on_share: Share | None = None,
+    beside: Beside | None = None,
+) -> Iterator[Exposure]:
+    """Denoise consecutive clips of one chain in lockstep; whoever asks for them decodes them (`Exposure.develop`).
 
     tail: what the clip before the first one left, None at the start of a chain. others: the models that the recipe
     names besides the clips' own (a teacher, an image model). start: a checkpoint of these very clips to go on from.
@@ -89,7 +94,8 @@ def shoot(
     on_share: is told what the last clip leaves to the next, as soon as it is known (`relay`); a `LiveTail` hears it.
     beside: who denoises the other windows of the shot at the same time.
 
-    Anchored clips depend on each other's pictures: they are denoised and decoded one after another.
+    Anchored clips depend on each other's pictures: they come one by one, and each must be developed before the next is
+    asked for.
 
     Raises, before anything runs:
         SpecError: the clips do not belong together, or not to the tail. ModelRefuses: not this model's size or frames.
@@ -109,7 +115,7 @@ def shoot(
     watch = Watch(on_step, on_state, on_share, beside)
     if isinstance(specs[0].recipe.chain, Anchor):
         return _anchored(specs, models, tail, start, watch)
-    return _lockstep(specs, models, None if isinstance(tail, LastPicture) else tail, start, watch)
+    return _together(specs, models, None if isinstance(tail, LastPicture) else tail, start, watch)
 
 
 def _check_beside(spec: ClipSpec, beside: Beside | None, start: Checkpoint | None) -> None:
@@ -148,7 +154,7 @@ def _anchored(
     tail: Tail | LiveTail | LastPicture | None,
     start: Checkpoint | None,
     watch: Watch,
-) -> Iterator[Footage]:
+) -> Iterator[Exposure]:
     """One clip after another, each from the last picture of the one before."""
     before: object = tail
     for spec in specs:
@@ -156,9 +162,19 @@ def _anchored(
             raise SpecError(f"clip {spec.index} begins with the last picture of clip {spec.previous}; give its tail")
         picture = before.picture if isinstance(before, LastPicture) else None
         mine = start if start is not None and start.keys == (spec.key,) else None
-        for footage in _lockstep((spec,), models, None, mine, watch, picture):
-            before = footage.tail
-            yield footage
+        exposure = _lockstep((spec,), models, None, mine, watch, picture)
+        yield exposure
+        before = exposure.picture
+
+
+def _together(
+    specs: tuple[ClipSpec, ...],
+    models: Mapping[ModelRef, Model],
+    tail: Tail | LiveTail | None,
+    start: Checkpoint | None,
+    watch: Watch,
+) -> Iterator[Exposure]:
+    yield _lockstep(specs, models, tail, start, watch)
 
 
 def _lockstep(
@@ -168,7 +184,7 @@ def _lockstep(
     start: Checkpoint | None,
     watch: Watch,
     picture: np.ndarray | None = None,
-) -> Iterator[Footage]:
+) -> Exposure:
     began = time.perf_counter()
     model = models[specs[0].model]
     images = [read_picture(spec.image) if spec.image else picture for spec in specs]
@@ -178,43 +194,13 @@ def _lockstep(
     # Copied outside inference mode: whoever gets these may change them in place.
     latents = [clip.to("cpu", copy=True) for clip in x]
     del x
-    tails = denoising.tails()
-    denoised = time.perf_counter() - began
-    for first in range(0, len(specs), model.threads):
-        wave = range(first, min(first + model.threads, len(specs)))
-        began = time.perf_counter()
-        pictures = _decoded([specs[k] for k in wave], model, [latents[k] for k in wave])
-        decoding = (time.perf_counter() - began) / len(wave)
-        for k, frames in zip(wave, pictures, strict=True):
-            seconds = {
-                "network": denoising.network_seconds / len(specs),
-                "vae": decoding,
-                "total": denoised / len(specs) + decoding,
-            }
-            left = LastPicture(specs[k].key, frames[-1]) if isinstance(specs[k].recipe.chain, Anchor) else tails[k]
-            state = _left(denoising.left, specs[k].key) if denoising.left else None
-            yield Footage(specs[k], latents[k], frames, left, denoising.nfe[k], seconds, state)
+    states = [_left(denoising.left, spec.key) if denoising.left else None for spec in specs]
+    tails, network = denoising.tails(), denoising.network_seconds / len(specs)
+    sampling = (time.perf_counter() - began) / len(specs)
+    return Exposure(specs, model, latents, tails, denoising.nfe, states, network, sampling)
 
 
 def _left(group: Checkpoint, key: str) -> Checkpoint | None:
     """What one clip of a group of drafts has left, without the pictures, which are shown already."""
     part = group.part((key,))
     return part and Checkpoint.joined([part], (key,))
-
-
-def _decoded(specs: Sequence[ClipSpec], model: Model, latents: Sequence[torch.Tensor]) -> list[np.ndarray]:
-    """The clips' pictures, with less in memory where it was not enough."""
-    return model.enduring(lambda: model.map(_decode, specs, repeat(model, len(specs)), latents))
-
-
-def _decode(spec: ClipSpec, model: Model, latents: torch.Tensor) -> np.ndarray:
-    try:
-        frames = model.backbone.decode(latents.to(model.device))
-    except ValueError as error:
-        raise BadFootage(f"clip {spec.index}, decoding: {error}; another dtype (float32) may help") from None
-    if frames.shape != (spec.frames, spec.height, spec.width, 3):
-        raise BadFootage(
-            f"clip {spec.index}, decoding: the VAE of {model.card.id} made {frames.shape} instead of"
-            f" {(spec.frames, spec.height, spec.width, 3)}"
-        )
-    return frames

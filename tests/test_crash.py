@@ -14,7 +14,8 @@ import pytest
 
 from tests.commandline import Longtake, decoded
 
-RENDER = ("render", "small.yaml", "--progress", "plain", "--lockstep", "2", "--checkpoint-every", "0.2")
+PLAINLY = ("render", "small.yaml", "--progress", "plain", "--lockstep", "2", "--checkpoint-every", "0.2")
+RENDER = (*PLAINLY, "--decode-beside", "on")
 KILLS = int(os.environ.get("LONGTAKE_KILLS", "0"))
 """Kills on each database. 0: the short form, two on SQLite and one on Postgres. The long form: LONGTAKE_KILLS=50."""
 EACH = 5
@@ -67,7 +68,7 @@ def undisturbed(tmp_path_factory):
     (folder / "small.yaml").write_text(EVERYTHING)
     longtake = Longtake(folder)
     began = time.monotonic()
-    longtake(*RENDER)
+    longtake(*PLAINLY)
     return decoded(folder / "films/small.mp4"), time.monotonic() - began
 
 

@@ -15,7 +15,7 @@ STAGES = {"load": "rendering on", "step": "done,", "cut": "cutting"}
 def test_a_signal_ends_a_local_render_in_time(longtake: Longtake, small, stage, number, code):
     # Large deliveries in three codecs make a cut that takes its time.
     small.write_text(SMALL + "deliver: [{size: [1920, 1920]}, {size: [1920, 1920], codec: prores}]\n")
-    process = longtake.start("render", "small.yaml", "--progress", "plain", "--lockstep", "2")
+    process = longtake.start("render", "small.yaml", "--progress", "plain", "--lockstep", "2", "--decode-beside", "on")
     for line in process.stderr:
         if STAGES[stage] in line:
             break

@@ -12,7 +12,7 @@ import inspect
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +99,9 @@ class Backbone:
         self.dtype = self.network.dtype
         self._calls: OrderedDict[tuple[Any, ...], Call] = OrderedDict()
         self._noising: Noising | None = None
+        # Wan's VAE keeps what it is doing in itself: two threads that decode at once would mix up their clips.
+        alone = hasattr(getattr(pipe, "vae", None), "clear_cache")
+        self._vae: AbstractContextManager[object] = threading.Lock() if alone else nullcontext()
 
     @property
     def network(self) -> Any:
@@ -229,12 +232,14 @@ class Backbone:
     def video_of(self, latents: torch.Tensor) -> torch.Tensor:
         """Video [1, 3, F, H, W], about -1 to 1, of latents [C, F, h, w]."""
         self.placement.working("vae")
-        return self.family.decoded(self.pipe, latents.unsqueeze(0).to(self.pipe.vae.dtype))
+        with self._vae:
+            return self.family.decoded(self.pipe, latents.unsqueeze(0).to(self.pipe.vae.dtype))
 
     def latents_of(self, video: torch.Tensor) -> torch.Tensor:
         """Latents [C, F, h, w] float32 of a video [1, 3, F, H, W] in -1 to 1: `video_of` backwards, or nearly."""
         self.placement.working("vae")
-        return self.family.encoded(self.pipe, video.to(self.pipe.vae.dtype))[0].float()
+        with self._vae:
+            return self.family.encoded(self.pipe, video.to(self.pipe.vae.dtype))[0].float()
 
     def decode(self, latents: torch.Tensor) -> np.ndarray:
         """Frames [F, H, W, 3] uint8 of latents [C, F, h, w], rounded as diffusers rounds its own pictures."""

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.errors import ClusterMismatch, NoCamera
 from cluster.executor import InProcess
-from cluster.job import ENDINGS, ClipDone, Job, JobDone, JobFailed, JobStopped, Started, Stepped
+from cluster.job import ENDINGS, ClipDone, Job, JobDone, JobFailed, JobStopped, Sampled, Started, Stepped
 from cluster.notice import seconds_to_notice
 from cluster.ray_connection import refused
 from cluster.ray_executor import OnRay
@@ -76,7 +76,7 @@ def here(store):
 
 @pytest.fixture(scope="module")
 def ray(store):
-    executor = OnRay(store, cameras=2)
+    executor = OnRay(store, cameras=2, decode_beside="on")
     yield executor
     session = executor._connection._session
     assert session.exists()
@@ -136,6 +136,27 @@ def test_a_killed_worker_fails_its_job_and_is_replaced(here, ray):
     assert digests(finish(ray)) == digests(here)
 
 
+@pytest.mark.skipif(not os.environ.get("LONGTAKE_LONG"), reason="test_darkroom has the short form: LONGTAKE_LONG=1")
+def test_a_worker_that_dies_when_all_is_sampled_costs_the_decoding(here, ray):
+    pids = {}
+
+    def kill(event):
+        if isinstance(event, Started):
+            pids[event.job] = event.worker.pid
+        if isinstance(event, Sampled):
+            os.kill(pids[event.job], signal.SIGKILL)
+
+    ray.submit(Job("s", "f", "s", 1, chain(4)))
+    events = finish(ray, act=kill)
+    if isinstance(events[-1], JobFailed):  # else it was quicker than we
+        assert events[-1].failure.error == "WorkerDied"
+        ray.submit(Job("again", "f", "s", 1, chain(4)))
+        more = finish(ray)
+        assert [e.step for e in more if isinstance(e, Stepped)] == [0], "nothing is sampled again"
+        events += more
+    assert digests(events) == digests(here)
+
+
 @pytest.mark.parametrize("kind", ["here", "ray"])
 def test_what_a_model_cannot_load_is_a_failure_not_a_crash(kind, store, request):
     executor = InProcess(store) if kind == "here" else request.getfixturevalue("ray")
@@ -180,6 +201,29 @@ def test_a_job_that_is_withdrawn_stops_and_its_camera_takes_another(ray):
     ray.submit(Job("x1", "f", "s", 1, chain(1, seed=10)))
     ray.withdraw("unknown")
     assert isinstance(finish(ray)[-1], JobDone)
+
+
+def test_on_ray_too_a_sampled_job_hands_its_tail_down_to_the_one_that_waits(ray):
+    """The other camera has something to do, so the two come one after another; nobody here says what the tail is."""
+    specs = chain(2, seed=11)
+    ray.submit(Job("long", "f", "s", 1, chain(1, steps=1000, seed=9)))
+    finished = 0
+
+    def act(event):
+        nonlocal finished
+        if isinstance(event, Stepped) and event.job == "long" and not event.step:
+            ray.submit(Job("first", "f", "s", 1, specs[:1]))
+            ray.submit(Job("second", "f", "s", 2, specs[1:], chain=specs[:1], follows="first"))
+        finished += isinstance(event, JobDone)
+        if finished == 2:
+            ray.withdraw("long")
+
+    events = finish(ray, jobs=3, act=act)
+    assert events[-1] == JobStopped("long")
+    told = [(type(e), e.job) for e in events]
+    assert told.index((Sampled, "first")) < told.index((Started, "second"))
+    assert len({e.worker.pid for e in events if isinstance(e, Started)}) == 2
+    assert set(digests(events)) == {spec.key for spec in specs}
 
 
 def test_how_many_cameras_a_node_holds():

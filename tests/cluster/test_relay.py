@@ -178,7 +178,7 @@ def three(store):
     with nodes() as cluster:
         cluster.add("one", gpus=0, cpus=2)
         cluster.add("two", gpus=0, cpus=1)
-        executor = OnRay(store, cluster.address, checkpoint_every=Every(0.2))
+        executor = OnRay(store, cluster.address, checkpoint_every=Every(0.2), decode_beside="on")
         for seed in range(3):
             executor.submit(Job(f"w{seed}", "f", "s", 1, chain(1, steps=1, seed=100 + seed)))
         finish(executor, jobs=3)

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from cluster.camera import _failure, _log_tail
+from cluster.ending import _failure, _log_tail
 from cluster.secrets import hidden, keep_hidden
 
 

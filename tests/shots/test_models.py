@@ -88,6 +88,10 @@ def pickled(folder: Path) -> None:
     (folder / UNET).rename(folder / "unet" / "diffusion_pytorch_model.bin")
 
 
+def packed(folder: Path) -> None:
+    (folder / UNET).rename(folder / "unet" / "unet-Q4_K_M.gguf")
+
+
 def variant(folder: Path) -> None:
     (folder / UNET).rename(folder / "unet" / "diffusion_pytorch_model.fp16.safetensors")
 
@@ -106,6 +110,7 @@ WRONG: list[tuple[Callable[[Path], object], type[ModelError], str]] = [
     (lambda f: (f / UNET).write_bytes(b""), ModelIncomplete, "not a whole safetensors"),
     (lambda f: (f / UNET).unlink(), ModelIncomplete, "unet: no weights"),
     (pickled, ModelRefuses, "diffusion_pytorch_model.bin; such files are pickles"),
+    (packed, ModelRefuses, "only unet-Q4_K_M.gguf; GGUF is not loaded: weights are safetensors only"),
     (variant, ModelIncomplete, "found only diffusion_pytorch_model.fp16.safetensors; give `variant: fp16`"),
     (own_code, ModelRefuses, "unet is made by code of 'my_unet'"),
     (lambda f: edit(f / "unet/config.json", auto_map={"a": "b"}), ModelRefuses, "auto_map"),
@@ -129,6 +134,13 @@ def test_a_folder_that_is_wrong_says_how(
     spoil(copy)
     with pytest.raises(error, match=message):
         describe(str(copy))
+
+
+@pytest.mark.parametrize("name", ["ltx-Q4_K_M.gguf", "models/ltx.GGUF", "nowhere/else/ltx.gguf"])
+def test_gguf_is_refused_whether_it_is_there_or_not(name: str, tmp_path: Path) -> None:
+    (tmp_path / "ltx-Q4_K_M.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ModelRefuses, match=r"GGUF is not loaded.*`quantization`"):
+        describe(name, tmp_path)
 
 
 def test_a_scheduler_without_betas_is_refused(copy: Path) -> None:

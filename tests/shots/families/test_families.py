@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,22 @@ def test_decoding_gives_the_frames_that_were_asked_for_and_encoding_goes_back(na
         assert not torch.allclose(again, backbone.latents_of(-video), atol=1e-3)
         assert torch.equal(backbone.latents_of(video), again)
     assert backbone.decode(latents).shape == (frames, height, width, 3)
+
+
+@pytest.mark.parametrize("name", ["ltx", "ltx2", "wan", "cogvideox", "mochi", "hunyuan_video", "hunyuan_video15"])
+def test_clips_that_are_decoded_at_the_same_time_do_not_know_each_other(name: str, load_tiny: Load) -> None:
+    """As the clips of a group are on a CPU, a thread each; some VAEs keep what they are doing in themselves."""
+    backbone, (_, shape) = load_tiny(name), CASES[name]
+    latents = [0.3 * clip_noise(seed, "latents", 0, shape) for seed in range(3)]
+    alone = [backbone.decode(each) for each in latents]
+
+    def decode(each: torch.Tensor) -> Any:
+        with torch.inference_mode():
+            return backbone.decode(each)
+
+    with ThreadPoolExecutor(3) as threads:
+        together = list(threads.map(decode, latents))
+    assert all((one == other).all() for one, other in zip(alone, together, strict=True))
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
