@@ -104,11 +104,14 @@ class Bookmark:
             return found
         return None
 
-    def due(self, done: bool) -> bool:
-        """A step is done: is it time for one? Always when sampling is, so that decoding costs no sampling."""
+    def due(self, done: bool, ahead: int = 0) -> bool:
+        """A step is done: is it time for one? Always when sampling is, so that decoding costs no sampling.
+
+        ahead: steps that will be made before it is written.
+        """
         self._steps += 1
         if self._every.steps:
-            return done or self._steps >= self._every.steps
+            return done or self._steps + ahead >= self._every.steps
         if self._every.seconds <= 0:
             return False
         since = time.monotonic() - self._last
@@ -118,11 +121,14 @@ class Bookmark:
         """Write a checkpoint of this moment. A disk that will not have it is told about and costs nothing else."""
         began = time.monotonic()
         try:
-            self._store.put(self._name, make().to_bytes(self._made_by))
+            self._write(make())
         except OSError as error:
             log.warning("no checkpoint could be written: %s", error)
         self._last, self._steps = time.monotonic(), 0
         self._cost = self._last - began
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        self._store.put(self._name, checkpoint.to_bytes(self._made_by))
 
     def close(self) -> None:
         """All clips are stored: their checkpoint has done its work, and so has one of a larger group that they end."""

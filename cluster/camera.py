@@ -8,7 +8,7 @@ import socket
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shots.errors import Interrupted, NeighbourLost, NotEnoughMemory, ShotsError
-from shots.spec import Anchor, ModelRef
+from shots.spec import Anchor, ModelRef, Windows
 from storage.errors import FileDamaged, FileMissing, StorageError
 from storage.remote import open_files
 from storage.rows import TakeRow
 
+from .beside import Abreast, Sides
 from .bookmark import Bookmark, Every
 from .desk import Encode
 from .desk import encode as encode_here
@@ -29,6 +30,7 @@ from .device import memory_of
 from .environment import LIBRARIES, code_version, environment
 from .heritage import Heritage
 from .job import ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Loading, Started, Stepped, Worker
+from .milestones import Milestones, forget
 from .pictures import with_pictures
 from .relay import Baton, Inbox, live_tail
 from .secrets import hidden
@@ -85,14 +87,16 @@ class Camera:
         stop: Callable[[], bool],
         inbox: Inbox | None = None,
         baton: Baton | None = None,
+        sides: Sides = (None, None),
     ) -> None:
         """Render a job, telling `emit` everything that happens. Never raises: the last event is an ending.
 
         inbox: what the job that this one follows says, when it runs at the same time. baton: for the one that follows.
+        sides: of a part of windows, the cameras that render the others.
         """
         with _log_tail() as lines:
             try:
-                emit(self._shoot(job, emit, stop, inbox, baton))
+                emit(self._shoot(job, emit, stop, inbox, baton, sides))
             except Interrupted:
                 emit(JobStopped(job.id))
             except NeighbourLost as error:
@@ -106,6 +110,10 @@ class Camera:
         from shots.shoot import Tail
 
         return Tail.from_bytes(self._files.open_verified(id).read_bytes())
+
+    def forget(self, keys: Collection[str]) -> None:
+        """All clips of a job of windows are stored, by several cameras: what its parts have kept has done its work."""
+        forget(self._files.root, keys)
 
     def close(self) -> None:
         """Let go of the model and the desk."""
@@ -122,6 +130,7 @@ class Camera:
         stop: Callable[[], bool],
         inbox: Inbox | None,
         baton: Baton | None,
+        sides: Sides,
     ) -> JobDone:
         began = time.perf_counter()
         emit(Started(job.id, self.worker()))
@@ -129,17 +138,22 @@ class Camera:
 
         models = self._warm(job, emit)
         worker = self._at_work(models[job.specs[0].model])
-        emit(Stepped(job.id, 0, job.specs[0].sampler.made))
-        bookmark = Bookmark(self._files.root, job.keys, _maker(worker), self._every)
-        start = bookmark.start(self._files, job.starts)
+        last = job.specs[0].sampler.made
+        emit(Stepped(job.id, 0, last))
+        abreast = Abreast(job.part, last, sides, stop) if job.part else None
+        bookmark, start = self._bookmark(job, _maker(worker), abreast)
 
         def on_state(step: int, make: Callable[[], Checkpoint]) -> None:
-            if bookmark.due(step == job.specs[0].sampler.made) or stop() or (inbox and inbox.missed):
+            if abreast:
+                due = abreast.keeps(step, bookmark.due)
+            else:
+                due = bookmark.due(step == last) or stop() or bool(inbox and inbox.missed)
+            if due:
                 bookmark.keep(make)
 
         def on_step(step: int, steps: int) -> None:
             emit(Stepped(job.id, step, steps))
-            if stop():
+            if abreast.ends(step) if abreast else stop():
                 raise Interrupted
 
         heritage = Heritage(job, models)
@@ -147,7 +161,8 @@ class Camera:
         busy = 0.0
         model, share = models[job.specs[0].model], baton.share if baton else None
         tail = live_tail(job, inbox, stop) if inbox else self._tail(job)
-        footages = shoot(with_pictures(job.specs, self._files), model, tail, on_step, models, start, on_state, share)
+        specs, beside = with_pictures(job.specs, self._files), abreast.beside if abreast else None
+        footages = shoot(specs, model, tail, on_step, models, start, on_state, share, beside)
         for index, footage in enumerate(footages):
             if index == 0 and isinstance(tail, LiveTail):
                 heritage.begins_with(self._heard(job, tail))
@@ -159,6 +174,17 @@ class Camera:
             emit(filed.popleft().result())
         bookmark.close()
         return JobDone(job.id, busy, time.perf_counter() - began, self._reached(job))
+
+    def _bookmark(self, job: Job, made_by: str, abreast: Abreast | None) -> tuple[Bookmark, Checkpoint | None]:
+        """Where the job's checkpoints lie, and the one that it goes on from; parts of windows agree on it."""
+        if not isinstance(job.specs[0].recipe.chain, Windows):
+            bookmark = Bookmark(self._files.root, job.keys, made_by, self._every)
+            return bookmark, bookmark.start(self._files, job.starts)
+        milestones = Milestones(self._files.root, job, made_by, self._every)
+        if abreast is None:
+            return milestones, milestones.start(self._files, job.starts)
+        starts = milestones.starts(self._files, job.starts)
+        return milestones, starts.get(abreast.begin(starts))
 
     def _reached(self, job: Job) -> int:
         """Where on the memory ladder the job ended, remembered for clips of its size; 0: where it was told to begin."""

@@ -16,13 +16,17 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from .beside import ON_ITS_WAY
 from .bookmark import Every
 from .job import ENDINGS, ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped
+from .parts import Shared, most_cameras
 from .ray_connection import Connection, gone
 from .ray_pool import RayPool, RaySeat, Terms
 from .schedule import Schedule, Seat
 
 log = logging.getLogger("longtake.ray")
+PATIENCE = 60.0
+"""Seconds that a job waits until all cameras that could share it have come up."""
 AT_ONCE = 64
 """Events that `wait` returns at most, about."""
 
@@ -54,6 +58,9 @@ class OnRay:
     ) -> None:
         where = str(files) if "://" in str(files) else str(Path(files).resolve())
         self._schedule = Schedule()
+        self._cameras = cameras
+        self._apart: dict[str, tuple[Job, float]] = {}  # that wait for several cameras to come up, since when
+        self._shared: dict[str, _Sharing] = {}  # that several cameras render
         self._spare: list[Event] = []
         self._stopping = False
         self._connection = Connection(address)
@@ -65,9 +72,12 @@ class OnRay:
             raise
 
     def submit(self, job: Job) -> None:
-        if any(seat.job and seat.job.id == job.id for seat in self._pool.seats):
+        if job.id in self._shared or any(seat.job and seat.job.id == job.id for seat in self._pool.seats):
             return  # it runs already, beside the job that it follows
-        self._schedule.add(job)
+        if self._cameras != 1 and most_cameras(job) > 1:
+            self._apart[job.id] = job, time.monotonic()
+        else:
+            self._schedule.add(job)
 
     def wait(self, timeout: float) -> Sequence[Event]:
         try:
@@ -76,20 +86,21 @@ class OnRay:
             raise gone(error) from None
 
     def withdraw(self, job_id: str) -> None:
-        if self._schedule.remove(job_id):
+        if self._schedule.remove(job_id) or self._apart.pop(job_id, None):
             return
         for seat in self._pool.seats:
-            if seat.job and seat.job.id == job_id:
-                seat.actor.stop.remote(job_id)
+            if seat.job and seat.job.whole == job_id:
+                seat.actor.stop.remote(seat.job.id)
 
     def most_memory(self) -> int:
         return self._pool.most_memory()
 
     def cancel(self) -> None:
         self._stopping = True
-        for job in list(self._schedule):
+        for job in [*self._schedule, *(job for job, _ in self._apart.values())]:
             self._schedule.remove(job.id)
             self._spare.append(JobStopped(job.id))
+        self._apart.clear()
         for seat in self._pool.seats:
             if seat.job:
                 seat.actor.stop.remote()
@@ -128,6 +139,7 @@ class OnRay:
         if not self._connection.alive():
             return
         demand = len(self._schedule) + sum(seat.job is not None for seat in self._pool.seats)
+        demand += sum(most_cameras(job) for job, _ in self._apart.values())
         events.extend(self._pool.look(0 if self._stopping else demand))
         self._pool.meet()
         self._seat_jobs()
@@ -153,7 +165,7 @@ class OnRay:
             self._hand_on(seat.job, event)
             seat.chain = event.take.key
             self._pool.trust.worked(seat.node.id)
-        return [event]
+        return self._told(seat.job, event)
 
     def _bury(self, seat: RaySeat, error: BaseException) -> list[Event]:
         """A camera died. Its job failed through no fault of its own, had to leave, or was stopped."""
@@ -176,7 +188,11 @@ class OnRay:
         if not isinstance(event, JobDone):
             self._desert(seat, job)
         now = time.monotonic()
-        self._schedule.spent(job.film, now - seat.since, job.id)
+        if sharing := self._shared.get(job.whole):
+            sharing.seconds += now - seat.since
+            self._part_ends(seat, job)
+        else:
+            self._schedule.spent(job.film, now - seat.since, job.id)
         seat.since = now
         events: list[Event] = [event]
         if self._stopping and isinstance(event, JobFailed):
@@ -185,21 +201,78 @@ class OnRay:
             events = [JobStopped(job.id, seat.leaving)]
         elif isinstance(event, JobFailed):
             events += self._pool.failed(seat, job, event.failure)
+        events[:1] = self._told(job, events[0])
         if seat.leaving or seat.lent:
             self._pool.dismiss(seat)
         return events
 
     def _seat_jobs(self) -> None:
         """Give waiting jobs to free cameras."""
-        if self._stopping or not len(self._schedule):
+        if self._stopping or not (len(self._schedule) or self._apart):
             return
+        self._let_in()
+        idle: list[RaySeat] = []
+        shared: list[tuple[RaySeat, Job]] = []
         for seat in [seat for seat in self._pool.seats if seat.free]:
             asked = Seat(seat.name, seat.node.id, seat.warm, seat.memory, seat.chain)
-            if job := self._schedule.take(asked, time.time()):
+            job = self._schedule.take(asked, time.time())
+            if job is None:
+                idle.append(seat)
+            elif most_cameras(job) > 1:
+                shared.append((seat, job))
+            else:
                 self._begin(seat, job)
+        for seat, job in shared:
+            self._share(seat, job, idle)
         if any(seat.free for seat in self._pool.seats):
             for seat in [seat for seat in self._pool.seats if seat.job]:
                 self._seat_followers(seat)
+
+    def _let_in(self) -> None:
+        """A job that several cameras could share does not begin before those that are just coming up are there."""
+        free, now = sum(seat.free for seat in self._pool.seats), time.monotonic()
+        coming = any(seat.coming is not None for seat in self._pool.seats)
+        for job, since in list(self._apart.values()):
+            looked = self._pool.looked > since and not coming
+            if looked or free >= most_cameras(job) or now - since > PATIENCE:
+                del self._apart[job.id]
+                self._schedule.add(job)
+
+    def _share(self, seat: RaySeat, job: Job, idle: list[RaySeat]) -> None:
+        """Begin a job of windows on this camera and, at the same time, on those that got nothing."""
+        model = job.specs[0].model.digest
+        others = [each for each in idle if _holds(each, job)]
+        others.sort(key=lambda each: (each.name == job.avoid, each.warm != model))
+        seats = [seat, *others[: most_cameras(job) - 1]]
+        idle[:] = [each for each in idle if all(each is not other for other in seats)]
+        if len(seats) == 1:
+            self._begin(seat, job)
+            return
+        sharing = self._shared[job.id] = _Sharing(job, [each.actor for each in seats])
+        log.info("%s %s: %d clips at once on %d cameras", job.film, job.shot, len(job.specs), len(seats))
+        for n, (each, part) in enumerate(zip(seats, sharing.parts, strict=True)):
+            actors = [None, *sharing.actors, None]
+            self._begin(each, part, left=actors[n], right=actors[n + 2])
+
+    def _told(self, job: Job, event: Event) -> list[Event]:
+        """What an event of a camera's job tells: of a part, what it is of the whole."""
+        sharing = self._shared.get(job.whole)
+        if not sharing:
+            return [event]
+        events = list(sharing.told(job, event))
+        if sharing.over:
+            del self._shared[job.whole]
+            self._schedule.spent(job.film, sharing.seconds, job.whole)
+            if isinstance(events[-1], JobDone):
+                sharing.forget()
+        return events
+
+    def _part_ends(self, seat: RaySeat, part: Job) -> None:
+        """Those beside it go on for as long as they know what they need, which is to the end when it was done."""
+        why = f"{seat.name} on {seat.node.host}, which rendered clips of this shot at the same time, ended early"
+        for other in self._pool.seats:
+            if other.job and other.job.part and part.id in (other.job.part.left, other.job.part.right):
+                other.actor.lose.remote(part.id, why)
 
     def _seat_followers(self, leader: RaySeat) -> None:
         """Cameras that got nothing render what follows a running job, beside it: it hands them what it leaves."""
@@ -226,10 +299,23 @@ class OnRay:
             if seat.job and seat.job.follows == job.id:
                 seat.actor.lose.remote(job.id, why)
 
-    def _begin(self, seat: RaySeat, job: Job, hears: bool = False) -> None:
+    def _begin(self, seat: RaySeat, job: Job, hears: bool = False, left: Any = None, right: Any = None) -> None:
         """Put a job on a free camera: the one place where that happens."""
         seat.job, seat.warm, seat.since = job, job.specs[0].model.digest, time.monotonic()
-        seat.stream = seat.actor.shoot.options(num_returns="streaming").remote(job, hears)
+        seat.stream = seat.actor.shoot.options(num_returns="streaming").remote(job, hears, left, right)
+
+
+class _Sharing(Shared):
+    """A job that several cameras render, and their actors, the first clips first."""
+
+    def __init__(self, job: Job, actors: list[Any]) -> None:
+        super().__init__(job, len(actors))
+        self.actors = actors
+
+    def forget(self) -> None:
+        """It is done: away with the checkpoints of its parts. A camera that is gone by now leaves its own."""
+        gone = [actor.forget.remote(self.job.keys) for actor in self.actors]
+        ray.wait(gone, num_returns=len(gone), timeout=ON_ITS_WAY)
 
 
 def _holds(seat: RaySeat, job: Job) -> bool:

@@ -99,6 +99,11 @@ class RayPool:
         self._share: int | None = None  # cameras that we may have while another run waits
         self._alone_since: float | None = None
 
+    @property
+    def looked(self) -> float:
+        """When it was last seen which nodes there are, and cameras were hired for what waited then; monotonic."""
+        return self._looked
+
     def look(self, demand: int) -> list[NodeSetAside | NodeTakenBack]:
         """See which nodes there are, let go of cameras that must leave, hire as many as there is work for.
 

@@ -152,6 +152,7 @@ class Dispatch:
             self._rung(segment.specs[0]),
             shooting.memory,
             shooting.avoid,
+            lockstep=segment.lockstep,
         )
         return begun(self._ledger, job)
 

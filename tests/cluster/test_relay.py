@@ -17,11 +17,13 @@ import pytest
 
 from cluster.bookmark import Every
 from cluster.executor import InProcess
+from cluster.heritage import group_of
 from cluster.job import ENDINGS, ClipDone, Event, Job, JobDone, JobFailed, JobStopped, Started, Stepped
 from cluster.ray_camera import RayCamera
 from cluster.ray_executor import OnRay
 from shots.frames import probe
-from shots.spec import ClipSpec
+from shots.spec import Cfg, ClipSpec, FreeNoise, Recipe, Windows, digest, hashed_fields
+from storage.checkpoints import Checkpoints
 from storage.files import Files
 from tests.commandline import Longtake, decoded
 from tests.nodes import nodes
@@ -29,6 +31,7 @@ from tests.nodes import nodes
 from .test_executors import chain, digests, finish
 
 STEPS = 12
+WINDOW_STEPS = 8
 
 
 def jobs_of(specs: Sequence[ClipSpec], size: int) -> list[Job]:
@@ -222,6 +225,87 @@ def test_one_is_killed_in_the_middle(victim, here, three, specs):
             assert "which rendered the clips before" in ended["g2"].elsewhere
     else:
         assert isinstance(ended["g0"], JobDone)
+
+
+def windows(clips: int, overlap: int, seed: int = 5) -> tuple[ClipSpec, ...]:
+    """A shot of the real network, whose clips all depend on each other."""
+    recipe = Recipe(Cfg(1.0), FreeNoise(), Windows(overlap))
+    alone = [replace(spec, previous=None, recipe=recipe) for spec in chain(clips, steps=WINDOW_STEPS, seed=seed)]
+    together = digest("Windows", 1, [hashed_fields(spec) for spec in alone])
+    return tuple(replace(spec, together=together) for spec in alone)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Windows in this process, in one group: the events, by overlap."""
+    executor, found = InProcess(tmp_path_factory.mktemp("alone") / "files"), {}
+    for overlap in (2, 6):
+        executor.submit(Job("a", "f", "s", 1, windows(4, overlap)))
+        found[overlap] = finish(executor)
+    executor.close()
+    return found
+
+
+@pytest.mark.parametrize(("overlap", "lockstep", "cameras"), [(2, 2, 2), (6, 1, 3)])
+def test_windows_at_once_are_windows_in_one_place(overlap, lockstep, cameras, alone, three, store):
+    """Below and above half of a clip; the executor's word is of one job."""
+    specs = windows(4, overlap)
+    three.submit(Job("w", "f", "s", 1, specs, lockstep=lockstep))
+    events = finish(three)
+    assert digests(events) == digests(alone[overlap])
+    begun = [e for e in events if isinstance(e, Started)]
+    assert len({e.worker.pid for e in begun}) == cameras
+    assert sorted(key for e in begun for key in e.keys) == sorted(spec.key for spec in specs)
+    assert [e.step for e in events if isinstance(e, Stepped)] == list(range(WINDOW_STEPS + 1))
+    assert {e.job for e in events} == {"w"}
+    made = {e.index: e.take for e in events if isinstance(e, ClipDone)}
+    there = {e.index: e.take for e in alone[overlap] if isinstance(e, ClipDone)}
+    assert {n: take.key for n, take in made.items()} == {n: spec.key for n, spec in enumerate(specs)}
+    assert [made[n].nfe for n in range(4)] == [there[n].nfe for n in range(4)]
+    files = Files(store)
+    for n, take in made.items():
+        record = json.loads(probe(files.open_verified(take.video)).tags["longtake"])
+        assert record["slate"]["clip"] == n + 1
+        assert group_of(specs[n], record["together"]) == list(specs), "made again from its file alone"
+    assert not Checkpoints(store).held()
+
+
+def test_a_camera_of_windows_is_killed_and_the_job_goes_on_from_the_step_that_all_have(alone, three, store):
+    pids: dict[str, int] = {}
+    specs = windows(4, 6)
+
+    def act(event: Event) -> None:
+        if isinstance(event, Started):
+            pids.update(dict.fromkeys(event.keys, event.worker.pid))
+        if isinstance(event, Stepped) and event.step == WINDOW_STEPS - 2:
+            os.kill(pids[specs[-1].key], signal.SIGKILL)
+
+    three.submit(Job("w1", "f", "s", 1, specs, lockstep=2))
+    *_, ending = events = finish(three, act=act)
+    assert isinstance(ending, JobFailed)
+    assert (ending.failure.error, ending.keys) == ("WorkerDied", tuple(spec.key for spec in specs[2:]))
+    assert not digests(events)
+    three.submit(Job("w2", "f", "s", 1, specs, lockstep=1))
+    again = finish(three)
+    assert digests(again) == digests(alone[6])
+    assert len({e.worker.pid for e in again if isinstance(e, Started)}) == 3, "others now, in other parts"
+    first = next(e.step for e in again if isinstance(e, Stepped) and e.step)
+    assert first > 1, "no step is made again that all had kept"
+    assert not Checkpoints(store).held()
+
+
+def test_windows_that_are_withdrawn_stop_on_all_cameras(alone, three, store):
+    specs = windows(4, 2, seed=6)
+    three.submit(Job("w3", "f", "s", 1, specs, lockstep=2))
+    events = finish(three, act=lambda e: three.withdraw("w3") if isinstance(e, Stepped) and e.step == 2 else None)
+    assert events[-1] == JobStopped("w3")
+    last = events[-2].step
+    three.submit(Job("w4", "f", "s", 1, specs))  # on one camera
+    again = finish(three)
+    assert len([e for e in again if isinstance(e, Started)]) == 1
+    assert next(e.step for e in again if isinstance(e, Stepped) and e.step) == last + 1, "from where both had stopped"
+    assert isinstance(again[-1], JobDone)
+    assert not Checkpoints(store).held()
 
 
 BOARD = """\
