@@ -20,6 +20,12 @@ def most_cameras(job: Job) -> int:
     return -(-len(job.specs) // job.lockstep)
 
 
+def cameras_for(job: Job, free: int) -> int:
+    """Of so many cameras, the fewest on which the largest part is as small as it would be on all of them."""
+    size = -(-len(job.specs) // min(free, most_cameras(job)))
+    return -(-len(job.specs) // size)
+
+
 def divided(job: Job, count: int) -> tuple[Job, ...]:
     """The job in so many parts, the first clips first, as even as can be."""
     size, more = divmod(len(job.specs), count)

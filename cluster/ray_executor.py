@@ -16,17 +16,15 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from .beside import ON_ITS_WAY
 from .bookmark import Every
-from .job import ENDINGS, ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped
-from .parts import Shared, most_cameras
+from .job import ENDINGS, ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Stepped
+from .parts import most_cameras
 from .ray_connection import Connection, gone
+from .ray_parts import RayParts
 from .ray_pool import RayPool, RaySeat, Terms
 from .schedule import Schedule, Seat
 
 log = logging.getLogger("longtake.ray")
-PATIENCE = 60.0
-"""Seconds that a job waits until all cameras that could share it have come up."""
 AT_ONCE = 64
 """Events that `wait` returns at most, about."""
 
@@ -58,25 +56,22 @@ class OnRay:
     ) -> None:
         where = str(files) if "://" in str(files) else str(Path(files).resolve())
         self._schedule = Schedule()
-        self._cameras = cameras
-        self._apart: dict[str, tuple[Job, float]] = {}  # that wait for several cameras to come up, since when
-        self._shared: dict[str, _Sharing] = {}  # that several cameras render
         self._spare: list[Event] = []
         self._stopping = False
         self._connection = Connection(address)
         try:
             terms = Terms(where, cameras, gpus, device, checkpoint_every, aside)
             self._pool = RayPool(terms, self._schedule.gone)
+            # Checkpoints of a store elsewhere lie on the node that wrote them.
+            self._parts = RayParts(self._pool, self._schedule, self._begin_part, cameras, "://" not in where)
         except BaseException:
             self._connection.close()
             raise
 
     def submit(self, job: Job) -> None:
-        if job.id in self._shared or any(seat.job and seat.job.id == job.id for seat in self._pool.seats):
+        if job.id in self._parts or any(seat.job and seat.job.id == job.id for seat in self._pool.seats):
             return  # it runs already, beside the job that it follows
-        if self._cameras != 1 and most_cameras(job) > 1:
-            self._apart[job.id] = job, time.monotonic()
-        else:
+        if not self._parts.submit(job):
             self._schedule.add(job)
 
     def wait(self, timeout: float) -> Sequence[Event]:
@@ -86,7 +81,7 @@ class OnRay:
             raise gone(error) from None
 
     def withdraw(self, job_id: str) -> None:
-        if self._schedule.remove(job_id) or self._apart.pop(job_id, None):
+        if self._schedule.remove(job_id) or self._parts.withdraw(job_id):
             return
         for seat in self._pool.seats:
             if seat.job and seat.job.whole == job_id:
@@ -97,10 +92,9 @@ class OnRay:
 
     def cancel(self) -> None:
         self._stopping = True
-        for job in [*self._schedule, *(job for job, _ in self._apart.values())]:
+        for job in [*self._schedule, *self._parts.cancel()]:
             self._schedule.remove(job.id)
             self._spare.append(JobStopped(job.id))
-        self._apart.clear()
         for seat in self._pool.seats:
             if seat.job:
                 seat.actor.stop.remote()
@@ -138,8 +132,7 @@ class OnRay:
         """Cameras that were hired have come up; nodes have come and gone; jobs wait."""
         if not self._connection.alive():
             return
-        demand = len(self._schedule) + sum(seat.job is not None for seat in self._pool.seats)
-        demand += sum(most_cameras(job) for job, _ in self._apart.values())
+        demand = len(self._schedule) + self._parts.demand + sum(seat.job is not None for seat in self._pool.seats)
         events.extend(self._pool.look(0 if self._stopping else demand))
         self._pool.meet()
         self._seat_jobs()
@@ -165,7 +158,9 @@ class OnRay:
             self._hand_on(seat.job, event)
             seat.chain = event.take.key
             self._pool.trust.worked(seat.node.id)
-        return self._told(seat.job, event)
+        if isinstance(event, Stepped):
+            seat.done = event.step / event.steps
+        return self._parts.told(seat.job, event)
 
     def _bury(self, seat: RaySeat, error: BaseException) -> list[Event]:
         """A camera died. Its job failed through no fault of its own, had to leave, or was stopped."""
@@ -188,11 +183,7 @@ class OnRay:
         if not isinstance(event, JobDone):
             self._desert(seat, job)
         now = time.monotonic()
-        if sharing := self._shared.get(job.whole):
-            sharing.seconds += now - seat.since
-            self._part_ends(seat, job)
-        else:
-            self._schedule.spent(job.film, now - seat.since, job.id)
+        self._parts.ended(seat, job, now - seat.since)
         seat.since = now
         events: list[Event] = [event]
         if self._stopping and isinstance(event, JobFailed):
@@ -201,84 +192,40 @@ class OnRay:
             events = [JobStopped(job.id, seat.leaving)]
         elif isinstance(event, JobFailed):
             events += self._pool.failed(seat, job, event.failure)
-        events[:1] = self._told(job, events[0])
+        events[:1] = self._parts.told(job, events[0])
         if seat.leaving or seat.lent:
             self._pool.dismiss(seat)
         return events
 
     def _seat_jobs(self) -> None:
         """Give waiting jobs to free cameras."""
-        if self._stopping or not (len(self._schedule) or self._apart):
+        if self._stopping or not any(seat.free for seat in self._pool.seats):
             return
-        self._let_in()
+        self._parts.let_in()
         idle: list[RaySeat] = []
-        shared: list[tuple[RaySeat, Job]] = []
-        for seat in [seat for seat in self._pool.seats if seat.free]:
+        wide: list[tuple[RaySeat, Job]] = []
+        for seat in [seat for seat in self._pool.seats if seat.free] if len(self._schedule) else ():
             asked = Seat(seat.name, seat.node.id, seat.warm, seat.memory, seat.chain)
             job = self._schedule.take(asked, time.time())
             if job is None:
                 idle.append(seat)
             elif most_cameras(job) > 1:
-                shared.append((seat, job))
+                wide.append((seat, job))
             else:
                 self._begin(seat, job)
-        for seat, job in shared:
-            self._share(seat, job, idle)
-        if any(seat.free for seat in self._pool.seats):
-            for seat in [seat for seat in self._pool.seats if seat.job]:
-                self._seat_followers(seat)
-
-    def _let_in(self) -> None:
-        """A job that several cameras could share does not begin before those that are just coming up are there."""
-        free, now = sum(seat.free for seat in self._pool.seats), time.monotonic()
-        coming = any(seat.coming is not None for seat in self._pool.seats)
-        for job, since in list(self._apart.values()):
-            looked = self._pool.looked > since and not coming
-            if looked or free >= most_cameras(job) or now - since > PATIENCE:
-                del self._apart[job.id]
-                self._schedule.add(job)
-
-    def _share(self, seat: RaySeat, job: Job, idle: list[RaySeat]) -> None:
-        """Begin a job of windows on this camera and, at the same time, on those that got nothing."""
-        model = job.specs[0].model.digest
-        others = [each for each in idle if _holds(each, job)]
-        others.sort(key=lambda each: (each.name == job.avoid, each.warm != model))
-        seats = [seat, *others[: most_cameras(job) - 1]]
-        idle[:] = [each for each in idle if all(each is not other for other in seats)]
-        if len(seats) == 1:
-            self._begin(seat, job)
-            return
-        sharing = self._shared[job.id] = _Sharing(job, [each.actor for each in seats])
-        log.info("%s %s: %d clips at once on %d cameras", job.film, job.shot, len(job.specs), len(seats))
-        for n, (each, part) in enumerate(zip(seats, sharing.parts, strict=True)):
-            actors = [None, *sharing.actors, None]
-            self._begin(each, part, left=actors[n], right=actors[n + 2])
-
-    def _told(self, job: Job, event: Event) -> list[Event]:
-        """What an event of a camera's job tells: of a part, what it is of the whole."""
-        sharing = self._shared.get(job.whole)
-        if not sharing:
-            return [event]
-        events = list(sharing.told(job, event))
-        if sharing.over:
-            del self._shared[job.whole]
-            self._schedule.spent(job.film, sharing.seconds, job.whole)
-            if isinstance(events[-1], JobDone):
-                sharing.forget()
-        return events
-
-    def _part_ends(self, seat: RaySeat, part: Job) -> None:
-        """Those beside it go on for as long as they know what they need, which is to the end when it was done."""
-        why = f"{seat.name} on {seat.node.host}, which rendered clips of this shot at the same time, ended early"
-        for other in self._pool.seats:
-            if other.job and other.job.part and part.id in (other.job.part.left, other.job.part.right):
-                other.actor.lose.remote(part.id, why)
+        for seat, job in wide:
+            if not self._parts.begin(seat, job, idle):
+                self._begin(seat, job)
+        for seat in [seat for seat in self._pool.seats if seat.job] if len(self._schedule) and idle else ():
+            self._seat_followers(seat)
+        if not len(self._schedule) and not len(self._parts):
+            self._parts.widen()
 
     def _seat_followers(self, leader: RaySeat) -> None:
         """Cameras that got nothing render what follows a running job, beside it: it hands them what it leaves."""
         leading = leader.job
         for job in self._schedule.followers(leading.id) if leading else ():
-            free = [seat for seat in self._pool.seats if seat.free and _holds(seat, job)]
+            free = [seat for seat in self._pool.seats if seat.free and seat.holds(job)]
             if free:
                 model = job.specs[0].model.digest
                 seat = max(free, key=lambda seat: (seat.name != job.avoid, seat.warm == model))
@@ -301,22 +248,8 @@ class OnRay:
 
     def _begin(self, seat: RaySeat, job: Job, hears: bool = False, left: Any = None, right: Any = None) -> None:
         """Put a job on a free camera: the one place where that happens."""
-        seat.job, seat.warm, seat.since = job, job.specs[0].model.digest, time.monotonic()
+        seat.job, seat.warm, seat.since, seat.done = job, job.specs[0].model.digest, time.monotonic(), 0.0
         seat.stream = seat.actor.shoot.options(num_returns="streaming").remote(job, hears, left, right)
 
-
-class _Sharing(Shared):
-    """A job that several cameras render, and their actors, the first clips first."""
-
-    def __init__(self, job: Job, actors: list[Any]) -> None:
-        super().__init__(job, len(actors))
-        self.actors = actors
-
-    def forget(self) -> None:
-        """It is done: away with the checkpoints of its parts. A camera that is gone by now leaves its own."""
-        gone = [actor.forget.remote(self.job.keys) for actor in self.actors]
-        ray.wait(gone, num_returns=len(gone), timeout=ON_ITS_WAY)
-
-
-def _holds(seat: RaySeat, job: Job) -> bool:
-    return not (job.memory and seat.memory) or job.memory < seat.memory
+    def _begin_part(self, seat: RaySeat, part: Job, left: Any, right: Any) -> None:
+        self._begin(seat, part, False, left, right)

@@ -57,7 +57,7 @@ class Terms:
 class RaySeat:
     """A camera actor and what it is doing. coming: its first word, until it has been heard. worker: who it is, then.
     leaving: why it gets no more jobs; empty while it does. lent: it goes to another run after its job. since: when it
-    was hired, or had its last job."""
+    was hired, or had its last job. done: share of the steps of its job that are made."""
 
     name: str
     node: Node
@@ -72,11 +72,16 @@ class RaySeat:
     leaving: str = ""
     lent: bool = False
     since: float = field(default_factory=time.monotonic)
+    done: float = 0.0
 
     @property
     def free(self) -> bool:
         """May it be given a job now?"""
         return self.worker is not None and self.job is None and not self.leaving
+
+    def holds(self, job: Job) -> bool:
+        """Has it more memory than was too little for the job?"""
+        return not (job.memory and self.memory) or job.memory < self.memory
 
 
 class RayPool:

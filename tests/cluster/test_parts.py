@@ -29,7 +29,7 @@ from cluster.job import (
     Worker,
 )
 from cluster.milestones import Milestones, forget
-from cluster.parts import Shared, divided, most_cameras
+from cluster.parts import Shared, cameras_for, divided, most_cameras
 from cluster.relay import Inbox
 from shots.checkpoint import Checkpoint
 from shots.errors import Interrupted, NeighbourLost
@@ -61,7 +61,7 @@ class Shot:
 
     root: Path
     overlap: int
-    every: Every = Every(0.0, 2)
+    every: Every = field(default_factory=lambda: Every(0.0, 2))
     stopped: dict[int, int] = field(default_factory=dict)
     dies: dict[int, int] = field(default_factory=dict)
     made: dict[int, list[int]] = field(default_factory=dict)
@@ -243,6 +243,8 @@ def test_who_may_be_divided() -> None:
     assert most_cameras(replace(job, lockstep=0)) == 1
     assert most_cameras(replace(job, lockstep=8)) == 1
     assert most_cameras(divided(job, 2)[0]) == 1
+    assert [cameras_for(job, free) for free in (1, 2, 3, 9)] == [1, 2, 3, 3]
+    assert [cameras_for(job_of(clips=4, lockstep=1), free) for free in (1, 2, 3, 4, 5)] == [1, 2, 2, 4, 4]
     draft = tuple(replace(each, sampler=replace(each.sampler, stop_after=3)) for each in job.specs)
     assert most_cameras(replace(job, specs=draft)) == 1
     assert most_cameras(replace(job, specs=tuple(specs_of(VidRD(2), 5, 6, STEPS)))) == 1

@@ -235,12 +235,18 @@ def windows(clips: int, overlap: int, seed: int = 5) -> tuple[ClipSpec, ...]:
     return tuple(replace(spec, together=together) for spec in alone)
 
 
+def kept(store: Path, specs: Sequence[ClipSpec]) -> list[Path]:
+    """Checkpoints of some of these clips."""
+    keys = {spec.key for spec in specs}
+    return [path for path, held in Checkpoints(store).held().items() if keys & held.keys]
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """Windows in this process, in one group: the events, by overlap."""
     executor, found = InProcess(tmp_path_factory.mktemp("alone") / "files"), {}
-    for overlap in (2, 6):
-        executor.submit(Job("a", "f", "s", 1, windows(4, overlap)))
+    for overlap, clips in ((2, 4), (6, 3)):
+        executor.submit(Job("a", "f", "s", 1, windows(clips, overlap)))
         found[overlap] = finish(executor)
     executor.close()
     return found
@@ -249,7 +255,7 @@ def alone(tmp_path_factory):
 @pytest.mark.parametrize(("overlap", "lockstep", "cameras"), [(2, 2, 2), (6, 1, 3)])
 def test_windows_at_once_are_windows_in_one_place(overlap, lockstep, cameras, alone, three, store):
     """Below and above half of a clip; the executor's word is of one job."""
-    specs = windows(4, overlap)
+    specs = windows(cameras * lockstep, overlap)
     three.submit(Job("w", "f", "s", 1, specs, lockstep=lockstep))
     events = finish(three)
     assert digests(events) == digests(alone[overlap])
@@ -261,18 +267,18 @@ def test_windows_at_once_are_windows_in_one_place(overlap, lockstep, cameras, al
     made = {e.index: e.take for e in events if isinstance(e, ClipDone)}
     there = {e.index: e.take for e in alone[overlap] if isinstance(e, ClipDone)}
     assert {n: take.key for n, take in made.items()} == {n: spec.key for n, spec in enumerate(specs)}
-    assert [made[n].nfe for n in range(4)] == [there[n].nfe for n in range(4)]
+    assert {n: take.nfe for n, take in made.items()} == {n: take.nfe for n, take in there.items()}
     files = Files(store)
     for n, take in made.items():
         record = json.loads(probe(files.open_verified(take.video)).tags["longtake"])
         assert record["slate"]["clip"] == n + 1
         assert group_of(specs[n], record["together"]) == list(specs), "made again from its file alone"
-    assert not Checkpoints(store).held()
+    assert not kept(store, specs)
 
 
 def test_a_camera_of_windows_is_killed_and_the_job_goes_on_from_the_step_that_all_have(alone, three, store):
     pids: dict[str, int] = {}
-    specs = windows(4, 6)
+    specs = windows(3, 6)
 
     def act(event: Event) -> None:
         if isinstance(event, Started):
@@ -291,7 +297,33 @@ def test_a_camera_of_windows_is_killed_and_the_job_goes_on_from_the_step_that_al
     assert len({e.worker.pid for e in again if isinstance(e, Started)}) == 3, "others now, in other parts"
     first = next(e.step for e in again if isinstance(e, Stepped) and e.step)
     assert first > 1, "no step is made again that all had kept"
-    assert not Checkpoints(store).held()
+    assert not kept(store, specs)
+
+
+def test_windows_that_began_on_one_camera_go_on_on_more_when_others_have_nothing_to_do(alone, three, store):
+    """Two cameras are busy at first, each with a job of its own."""
+    for n in range(2):
+        three.submit(Job(f"b{n}", "f", f"b{n}", 1, chain(1, steps=400, seed=20 + n)))
+    begun: set[str] = set()
+    while len(begun) < 2:
+        begun |= {e.job for e in three.wait(0.2) if isinstance(e, Stepped)}
+    specs = windows(4, 2)
+    three.submit(Job("w5", "f", "s", 1, specs, lockstep=2))
+
+    def free(event: Event) -> None:
+        if isinstance(event, Stepped) and (event.job, event.step) == ("w5", 1):
+            for n in range(2):
+                three.withdraw(f"b{n}")
+
+    events = finish(three, jobs=3, act=free)
+    ended = {e.job: e for e in events if isinstance(e, ENDINGS)}
+    assert ended["w5"] == JobStopped("w5", "more cameras are free to render its clips at the same time")
+    last = max(e.step for e in events if isinstance(e, Stepped) and e.job == "w5")
+    three.submit(Job("w6", "f", "s", 1, specs, lockstep=2))
+    again = finish(three)
+    assert digests(again) == digests(alone[2])
+    assert len([e for e in again if isinstance(e, Started)]) == 2
+    assert next(e.step for e in again if isinstance(e, Stepped) and e.step) == last + 1
 
 
 def test_windows_that_are_withdrawn_stop_on_all_cameras(alone, three, store):
@@ -305,7 +337,7 @@ def test_windows_that_are_withdrawn_stop_on_all_cameras(alone, three, store):
     assert len([e for e in again if isinstance(e, Started)]) == 1
     assert next(e.step for e in again if isinstance(e, Stepped) and e.step) == last + 1, "from where both had stopped"
     assert isinstance(again[-1], JobDone)
-    assert not Checkpoints(store).held()
+    assert not kept(store, specs)
 
 
 BOARD = """\

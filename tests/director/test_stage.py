@@ -103,7 +103,7 @@ class MiddleDies(Simulated):
     killed, rejoined, patience = False, False, 400
 
     def wait(self, timeout):
-        if self.rejoined or (self._at_work and self.patience == 0):
+        if self.rejoined or self.patience == 0:
             return super().wait(timeout)
         self._seat_all()
         self.rejoined = self.killed and len(self._at_work) == 3
@@ -154,7 +154,7 @@ class TwoCameras(Simulated):
             part = right if event.index >= len(left.keys) else left
             return sharing.told(part, replace(event, job=part.id, index=event.index - part.first + 1))
         if isinstance(event, JobDone):
-            return [*sharing.told(left, replace(event, job=left.id)), *sharing.told(right, replace(event, job=right.id))]
+            return [each for part in sharing.parts for each in sharing.told(part, replace(event, job=part.id))]
         ends = JobStopped(left.id, "ended early"), JobFailed(right.id, event.failure)
         return [*sharing.told(right, ends[1]), *sharing.told(left, ends[0])]
 
@@ -177,7 +177,8 @@ def test_a_job_that_two_cameras_share_has_attempts_of_both_and_only_one_of_them_
     (result,), _ = run_loop([plan], cluster, tmp_path)
     assert (result.state, result.rendered) == ("done", 4)
     assert tries == [(8, ""), (8, "camera-1")], "the camera that died is avoided"
-    told = [(clips.index(next(c for c in clips if c.key == a.key)), a.state, a.worker) for a in attempts(tmp_path, plan)]
+    keys = [clip.key for clip in clips]
+    told = [(keys.index(each.key), each.state, each.worker) for each in attempts(tmp_path, plan)]
     stopped, failed, done = AttemptState.INTERRUPTED, AttemptState.FAILED, AttemptState.DONE
     before = [(0, stopped, "camera-0"), (1, stopped, "camera-0"), (2, failed, "camera-1"), (3, failed, "camera-1")]
     assert sorted(told) == sorted([*before, *[(n, done, worker) for n, _, worker in before]])
