@@ -151,11 +151,29 @@ def test_all_stop_after_the_step_that_one_names_and_go_on_from_there_in_other_pa
     assert torch.equal(torch.cat(made), whole(overlap))
 
 
-@pytest.mark.parametrize("stopped", [{0: 3, 2: 4}, {0: 4, 1: 3, 2: 2}, {1: 2, 2: 2}, {0: 1, 2: 3}])
-def test_several_that_are_told_to_stop_agree(stopped: dict[int, int], tmp_path: Path) -> None:
-    shot = Shot(tmp_path, 4, Every(1000.0), stopped=stopped)
-    assert {type(each) for each in shot.run(3)} == {Interrupted}
-    assert {made[-1] for made in shot.made.values()} == {min(stopped.values()) + 2}
+@pytest.mark.parametrize("overlap", [1, 4])
+@pytest.mark.parametrize("stopped", [{0: 3, 4: 2}, {0: 2, 4: 3}, {0: 4, 1: 3, 2: 2}, {1: 2, 2: 2}])
+def test_several_that_are_told_to_stop_agree(overlap: int, stopped: dict[int, int], tmp_path: Path) -> None:
+    shot = Shot(tmp_path, overlap, Every(1000.0), stopped=stopped)
+    assert {type(each) for each in shot.run(5)} == {Interrupted}
+    assert {made[-1] for made in shot.made.values()} == {min(stopped.values()) + 4}
+
+
+@pytest.mark.parametrize(
+    ("known", "step"),
+    [([{2, 4, 6}, {4, 6}, {2, 4}], 4), ([{2}, {4}, {2, 4}], 0), ([set(), {3}, {3}], 0), ([{5}] * 3, 5)],
+)
+def test_parts_begin_after_the_furthest_step_that_all_know(known: Sequence[set[int]], step: int) -> None:
+    """Their cameras may see different disks."""
+    inboxes = [[Inbox(), Inbox()] for _ in known]
+
+    def one(n: int) -> int:
+        left = Side(inboxes[n][0], inboxes[n - 1][1].put) if n else None
+        right = Side(inboxes[n][1], inboxes[n + 1][0].put) if n < 2 else None
+        return Abreast(Part("j", (), n, 3), STEPS, (left, right), lambda: False).begin(known[n])
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(one, range(3), timeout=60)) == [step] * 3
 
 
 @pytest.mark.parametrize(
