@@ -54,15 +54,17 @@ class Milestones(Bookmark):
     def _found(self) -> dict[int, Checkpoint]:
         from shots.checkpoint import Checkpoint
 
+        found: dict[int, Checkpoint] = {}
         clips: dict[int, dict[str, Checkpoint]] = {}
         for whole in self._read():
+            if mine := whole.part(self._keys):  # as it is: that of a finished draft holds more than can be joined
+                found.setdefault(whole.step, mine)
             there = clips.setdefault(whole.step, {})
             for key in self._keys:
                 if key not in there and (one := whole.part((key,))):
                     there[key] = one
-        found: dict[int, Checkpoint] = {}
         for step, there in clips.items():
-            if len(there) == len(self._keys):
+            if step not in found and len(there) == len(self._keys):
                 found[step] = Checkpoint.joined([there[key] for key in self._keys], self._keys)
         return found
 

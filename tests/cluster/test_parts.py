@@ -219,8 +219,12 @@ def test_a_step_counts_when_every_clip_has_it_in_whichever_files(tmp_path: Path)
     assert (found.step, found.keys) == (4, job.keys)
     assert found.tensors["x"][:, 0].tolist() == [1, 2, 3, 4, 5]
     assert sorted(Milestones(tmp_path, three[1], "me").starts(Files(tmp_path), ())) == [4, 6]
-    Milestones(tmp_path, job, "me").keep(lambda: checkpoint(job, 5))
-    assert Milestones(tmp_path, job, "me").find().step == 5
+    whole = checkpoint(job, 5)
+    drafted = replace(whole, tensors={**whole.tensors, "estimate": torch.zeros(5, 2)})
+    Milestones(tmp_path, job, "me").keep(lambda: drafted)
+    found = Milestones(tmp_path, job, "me").find()
+    assert found.step == 5
+    assert "estimate" in found.tensors, "a finished draft shows it"
     Milestones(tmp_path, job, "me").close()
     assert not Checkpoints(tmp_path).held()
 

@@ -26,7 +26,7 @@ from shots.spec import Cfg, ClipSpec, FreeNoise, Recipe, Windows, digest, hashed
 from storage.checkpoints import Checkpoints
 from storage.files import Files
 from tests.commandline import Longtake, decoded
-from tests.nodes import nodes
+from tests.nodes import nodes, until
 
 from .test_executors import chain, digests, finish
 
@@ -203,30 +203,6 @@ def test_four_groups_on_three_cameras_are_one_group_on_one(here, three, store, s
     assert {take.tail for take in takes} == {e.take.tail for e in here if isinstance(e, ClipDone)}
 
 
-@pytest.mark.parametrize("victim", ["g0", "g2"])
-def test_one_is_killed_in_the_middle(victim, here, three, specs):
-    """The one that leads all: those that follow stop with a checkpoint. The one that follows: it is told all anew."""
-    pids: dict[str, int] = {}
-
-    def act(event: Event) -> None:
-        if isinstance(event, Started):
-            pids[event.job] = event.worker.pid
-        if isinstance(event, Stepped) and event.job == victim and event.step == STEPS // 2:
-            os.kill(pids[victim], signal.SIGKILL)
-
-    producer = Producer(three, jobs_of(specs, 2), act)
-    assert producer.run() == digests(here)
-    ended = {e.job: e for e in producer.events if isinstance(e, ENDINGS)}
-    assert isinstance(ended[victim], JobFailed)
-    assert ended[victim].failure.worker
-    if victim == "g0":
-        assert isinstance(ended["g2"], JobDone | JobStopped)
-        if isinstance(ended["g2"], JobStopped):
-            assert "which rendered the clips before" in ended["g2"].elsewhere
-    else:
-        assert isinstance(ended["g0"], JobDone)
-
-
 def windows(clips: int, overlap: int, seed: int = 5) -> tuple[ClipSpec, ...]:
     """A shot of the real network, whose clips all depend on each other."""
     recipe = Recipe(Cfg(1.0), FreeNoise(), Windows(overlap))
@@ -276,30 +252,6 @@ def test_windows_at_once_are_windows_in_one_place(overlap, lockstep, cameras, al
     assert not kept(store, specs)
 
 
-def test_a_camera_of_windows_is_killed_and_the_job_goes_on_from_the_step_that_all_have(alone, three, store):
-    pids: dict[str, int] = {}
-    specs = windows(3, 6)
-
-    def act(event: Event) -> None:
-        if isinstance(event, Started):
-            pids.update(dict.fromkeys(event.keys, event.worker.pid))
-        if isinstance(event, Stepped) and event.step == WINDOW_STEPS - 2:
-            os.kill(pids[specs[-1].key], signal.SIGKILL)
-
-    three.submit(Job("w1", "f", "s", 1, specs, lockstep=2))
-    *_, ending = events = finish(three, act=act)
-    assert isinstance(ending, JobFailed)
-    assert (ending.failure.error, ending.keys) == ("WorkerDied", tuple(spec.key for spec in specs[2:]))
-    assert not digests(events)
-    three.submit(Job("w2", "f", "s", 1, specs, lockstep=1))
-    again = finish(three)
-    assert digests(again) == digests(alone[6])
-    assert len({e.worker.pid for e in again if isinstance(e, Started)}) == 3, "others now, in other parts"
-    first = next(e.step for e in again if isinstance(e, Stepped) and e.step)
-    assert first > 1, "no step is made again that all had kept"
-    assert not kept(store, specs)
-
-
 def test_windows_that_began_on_one_camera_go_on_on_more_when_others_have_nothing_to_do(alone, three, store):
     """Two cameras are busy at first, each with a job of its own."""
     for n in range(2):
@@ -337,6 +289,54 @@ def test_windows_that_are_withdrawn_stop_on_all_cameras(alone, three, store):
     assert len([e for e in again if isinstance(e, Started)]) == 1
     assert next(e.step for e in again if isinstance(e, Stepped) and e.step) == last + 1, "from where both had stopped"
     assert isinstance(again[-1], JobDone)
+    assert not kept(store, specs)
+
+
+@pytest.mark.parametrize("victim", ["g0", "g2"])
+def test_one_is_killed_in_the_middle(victim, here, three, specs):
+    """The one that leads all: those that follow stop with a checkpoint. The one that follows: it is told all anew."""
+    pids: dict[str, int] = {}
+
+    def act(event: Event) -> None:
+        if isinstance(event, Started):
+            pids[event.job] = event.worker.pid
+        if isinstance(event, Stepped) and event.job == victim and event.step == STEPS // 2:
+            os.kill(pids[victim], signal.SIGKILL)
+
+    producer = Producer(three, jobs_of(specs, 2), act)
+    assert producer.run() == digests(here)
+    ended = {e.job: e for e in producer.events if isinstance(e, ENDINGS)}
+    assert isinstance(ended[victim], JobFailed)
+    assert ended[victim].failure.worker
+    if victim == "g0":
+        assert isinstance(ended["g2"], JobDone | JobStopped)
+        if isinstance(ended["g2"], JobStopped):
+            assert "which rendered the clips before" in ended["g2"].elsewhere
+    else:
+        assert isinstance(ended["g0"], JobDone)
+
+
+def test_a_camera_of_windows_is_killed_and_the_job_goes_on_from_the_step_that_all_have(alone, three, store):
+    pids: dict[str, int] = {}
+    specs = windows(3, 6)
+
+    def act(event: Event) -> None:
+        if isinstance(event, Started):
+            pids.update(dict.fromkeys(event.keys, event.worker.pid))
+        if isinstance(event, Stepped) and event.step == WINDOW_STEPS - 2:
+            os.kill(pids[specs[-1].key], signal.SIGKILL)
+
+    three.submit(Job("w1", "f", "s", 1, specs, lockstep=2))
+    *_, ending = events = finish(three, act=act)
+    assert isinstance(ending, JobFailed)
+    assert (ending.failure.error, ending.keys) == ("WorkerDied", tuple(spec.key for spec in specs[2:]))
+    assert not digests(events)
+    three.submit(Job("w2", "f", "s", 1, specs))  # on one camera now
+    again = finish(three)
+    assert digests(again) == digests(alone[6])
+    assert len([e for e in again if isinstance(e, Started)]) == 1
+    first = next(e.step for e in again if isinstance(e, Stepped) and e.step)
+    assert first > 1, "no step is made again that all had kept"
     assert not kept(store, specs)
 
 
@@ -393,3 +393,30 @@ def test_a_shot_of_two_groups_from_the_command_line_although_its_first_camera_is
             else:
                 assert attempt["state"] == "interrupted"
                 assert "which rendered the clips before" in attempt["message"]
+
+
+WINDOWS = BOARD.replace("scale: 1}}", "scale: 1}, chain: {kind: windows, overlap: 5}}")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not os.environ.get("LONGTAKE_LONG"), reason="takes a minute: set LONGTAKE_LONG=1")
+def test_windows_from_the_command_line_although_one_of_their_cameras_is_killed(longtake: Longtake, tmp_path):
+    (tmp_path / "relay.yaml").write_text(WINDOWS.replace("steps: 60", "steps: 40"))
+    longtake(*RENDER, "--films", "here/films", "--data", "here/data")
+    process = longtake.start(*RENDER[:-1], "2 steps", "--on", "ray", "--cameras", "2", "--shot", "long")
+    until(lambda: max(_steps(tmp_path), default=0) >= 8 or process.poll() is not None, 240)
+    os.kill(killed := attempts(tmp_path, 3)[0]["pid"], signal.SIGKILL)
+    _, told = process.communicate(timeout=240)
+    assert process.returncode == 3, told  # without the other shot
+    (other, one), (dead, two) = attempts(tmp_path, 1), attempts(tmp_path, 3)
+    assert (other["state"], one["state"], dead["state"], two["state"]) == ("interrupted", "done", "failed", "done")
+    assert dead["pid"] == killed != other["pid"]
+    assert one["pid"] != two["pid"] != killed
+    assert not _steps(tmp_path)
+    longtake(*RENDER)
+    assert decoded(tmp_path / "films/relay.mp4") == decoded(tmp_path / "here/films/relay.mp4")
+
+
+def _steps(folder: Path) -> list[int]:
+    """Of the checkpoints of parts."""
+    return [int(path.stem.rpartition("-")[2]) for path in folder.glob(".longtake/**/checkpoints/*-*.safetensors")]
