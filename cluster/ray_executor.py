@@ -85,6 +85,7 @@ class OnRay:
             return
         for seat in self._pool.seats:
             if seat.job and seat.job.whole == job_id:
+                self._parts.stops(job_id)
                 seat.actor.stop.remote(seat.job.id)
 
     def most_memory(self) -> int:

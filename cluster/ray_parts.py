@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ray
 
 from .beside import ON_ITS_WAY
-from .job import Event, Job, JobDone, JobStopped
+from .job import ENDINGS, Event, Job, JobDone, JobStopped
 from .parts import Shared, cameras_for, most_cameras
 from .ray_pool import RayPool, RaySeat
 from .schedule import Schedule
@@ -25,6 +26,7 @@ PATIENCE = 30.0
 """Seconds that a job waits until all cameras that could share it have come up."""
 EARLY = 0.5
 """A job that has made this share of its steps is left where it is."""
+WIDER = "more cameras are free to render its clips at the same time"
 
 Begin = Callable[[RaySeat, Job, Any, Any], None]
 """(seat, part, left, right): puts it on a free camera; who renders the clips before and after it."""
@@ -41,7 +43,7 @@ class RayParts:
         self._cameras, self._moves = cameras, moves
         self._apart: dict[str, tuple[Job, float]] = {}  # that wait for cameras to come up, since when
         self._shared: dict[str, _Sharing] = {}  # that several render
-        self._wider: set[str] = set()  # that were asked to stop, so as to go on on more cameras
+        self._stopping: dict[str, str] = {}  # that run and were asked to stop -> why they go on elsewhere, or ''
 
     def __len__(self) -> int:
         """How many wait."""
@@ -66,6 +68,10 @@ class RayParts:
     def withdraw(self, job_id: str) -> bool:
         """Whether it waited, which it does no more."""
         return self._apart.pop(job_id, None) is not None
+
+    def stops(self, job_id: str) -> None:
+        """Its cameras were asked to stop, for good."""
+        self._stopping[job_id] = ""
 
     def cancel(self) -> list[Job]:
         """All that waited, which none of them does any more."""
@@ -103,12 +109,12 @@ class RayParts:
         idle = [seat for seat in self._pool.seats if seat.free]
         for seat in [seat for seat in self._pool.seats if seat.job] if idle and self._moves else ():
             job = self._whole(seat)
-            if job is None or job.id in self._wider or seat.done >= EARLY:
+            if job is None or job.id in self._stopping or seat.done >= EARLY:
                 continue
             at_work = [each for each in self._pool.seats if each.job and each.job.whole == job.id]
             more = cameras_for(job, len(at_work) + sum(each.holds(job) for each in idle)) > len(at_work)
-            if more and not any(each.leaving or each.lent for each in at_work):
-                self._wider.add(job.id)
+            if more and len(at_work) == self._begun(job) and not any(each.leaving or each.lent for each in at_work):
+                self._stopping[job.id] = WIDER
                 for each in at_work:
                     each.actor.stop.remote(each.job.id if each.job else "")
                 return
@@ -143,13 +149,15 @@ class RayParts:
         job = sharing.job if sharing else seat.job
         return job if job and most_cameras(job) > 1 else None
 
+    def _begun(self, job: Job) -> int:
+        """Cameras that began it; none of its parts has ended when as many are at work."""
+        return len(self._shared[job.id].parts) if job.id in self._shared else 1
+
     def _goes_on(self, event: Event) -> Event:
-        if not isinstance(event, JobStopped | JobDone) or event.job not in self._wider:
+        if not isinstance(event, ENDINGS):
             return event
-        self._wider.discard(event.job)
-        if isinstance(event, JobStopped) and not event.elsewhere:
-            return JobStopped(event.job, "more cameras are free to render its clips at the same time")
-        return event
+        why = self._stopping.pop(event.job, "")
+        return replace(event, elsewhere=why) if isinstance(event, JobStopped) and not event.elsewhere else event
 
 
 class _Sharing(Shared):
