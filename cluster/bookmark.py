@@ -118,11 +118,14 @@ class Bookmark:
             return found
         return None
 
-    def due(self, done: bool) -> bool:
-        """A step is done: is it time for one? Always when sampling is, so that decoding costs no sampling."""
+    def due(self, done: bool, ahead: int = 0) -> bool:
+        """A step is done: is it time for one? Always when sampling is, so that decoding costs no sampling.
+
+        ahead: steps that will be made before it is written.
+        """
         self._steps += 1
         if self._every.steps:
-            return done or self._steps >= self._every.steps
+            return done or self._steps + ahead >= self._every.steps
         if self._every.seconds <= 0:
             return False
         since = time.monotonic() - self._last

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shots.errors import Interrupted
-from shots.spec import Anchor, ModelRef
+from shots.spec import Anchor, ModelRef, Windows
 from storage.remote import open_files
 
+from .beside import Abreast, Sides
 from .bookmark import Bookmark, Every
 from .darkroom import Darkroom, DecodeBeside
 from .desk import Encode
@@ -27,6 +28,7 @@ from .ending import NotLoaded, ended
 from .environment import LIBRARIES, code_version, environment
 from .heritage import Heritage
 from .job import Event, Job, JobDone, Loading, Sampled, Started, Stepped, Worker
+from .milestones import Milestones, forget
 from .pictures import with_pictures
 from .relay import Baton, Inbox, live_tail
 from .sending import sends_first
@@ -90,21 +92,27 @@ class Camera:
         stop: Callable[[], bool],
         inbox: Inbox | None = None,
         baton: Baton | None = None,
+        sides: Sides = (None, None),
     ) -> None:
         """Render a job, telling `emit` everything that happens. Never raises: the last event is an ending.
 
         After `Sampled` it returns before that one, which another thread tells; it may be called again meanwhile.
         inbox: what the job that this one follows says, when it runs at the same time. baton: for the one that follows.
+        sides: of a part of windows, the cameras that render the others.
         """
         emit = sends_first(self._files.checkpoints, emit)
         with self._darkroom.sampling():
-            ended(job, emit, lambda: self._shoot(job, emit, stop, inbox, baton))
+            ended(job, emit, lambda: self._shoot(job, emit, stop, inbox, baton, sides))
 
     def stored_tail(self, id: str) -> Tail:
         """A tail from the store. Raises FileMissing, FileDamaged, SpecError."""
         from shots.shoot import Tail
 
         return Tail.from_bytes(self._files.open_verified(id).read_bytes())
+
+    def forget(self, keys: Collection[str]) -> None:
+        """All clips of a job of windows are stored, by several cameras: what its parts have kept has done its work."""
+        forget(self._files.checkpoints, keys)
 
     def close(self) -> None:
         """Let go of the model and the desk, when what is being decoded has come to its end."""
@@ -122,6 +130,7 @@ class Camera:
         stop: Callable[[], bool],
         inbox: Inbox | None,
         baton: Baton | None,
+        sides: Sides,
     ) -> JobDone | None:
         """None: the rest is done in the darkroom."""
         began = time.perf_counter()
@@ -130,27 +139,34 @@ class Camera:
 
         models = self._warm(job, emit)
         worker = self._at_work(models[job.specs[0].model])
-        emit(Stepped(job.id, 0, job.specs[0].sampler.made))
+        last = job.specs[0].sampler.made
+        emit(Stepped(job.id, 0, last))
         self._crowd = self._darkroom.job
-        bookmark = Bookmark(self._files.checkpoints, job.keys, _maker(worker), self._every)
-        start = bookmark.start(self._files, job.starts)
+        abreast = Abreast(job.part, last, sides, stop) if job.part else None
+        bookmark, start = self._bookmark(job, _maker(worker), abreast)
 
         def on_state(step: int, make: Callable[[], Checkpoint]) -> None:
-            done = step == job.specs[0].sampler.made
-            if bookmark.due(done) or stop() or (inbox and inbox.missed) or (done and self._may_leave(job)):
+            if abreast:
+                due = abreast.keeps(step, bookmark.due)
+            else:
+                due = bookmark.due(step == last) or stop() or bool(inbox and inbox.missed)
+                due = due or (step == last and self._may_leave(job))
+            if due:
                 bookmark.keep(make)
 
         def on_step(step: int, steps: int) -> None:
             emit(Stepped(job.id, step, steps))
             self._crowd = self._darkroom.job
-            if stop() and not bookmark.behind:  # else it was told just now: one step more, and a checkpoint
+            # Told just now, `behind`: one step more, and a checkpoint.
+            if abreast.ends(step) if abreast else stop() and not bookmark.behind:
                 raise Interrupted
 
         heritage = Heritage(job, models)
         developing = Developing(heritage, worker, _maker(worker), self._files, self._encode, self._desk, emit)
         model, share = models[job.specs[0].model], baton.share if baton else None
         tail = live_tail(job, inbox, stop) if inbox else self._tail(job)
-        exposures = expose(with_pictures(job.specs, self._files), model, tail, on_step, models, start, on_state, share)
+        specs, beside = with_pictures(job.specs, self._files), abreast.beside if abreast else None
+        exposures = expose(specs, model, tail, on_step, models, start, on_state, share, beside)
         for index, exposure in enumerate(exposures):
             if index == 0 and isinstance(tail, LiveTail):
                 heritage.begins_with(self._heard(job, tail))
@@ -171,7 +187,7 @@ class Camera:
 
     def _may_leave(self, job: Job) -> bool:
         """May the job's clips be decoded beside the next ones? Where VAE and network are in memory together."""
-        if self._beside == "off" or job.apart or _size(job) in self._apart:
+        if self._beside == "off" or job.apart or job.part or _size(job) in self._apart:
             return False
         models = [self._models[ref] for ref in job.specs[0].models]
         places = ("cuda",) if self._beside == "auto" else ("cuda", "cpu")
@@ -222,6 +238,17 @@ class Camera:
         self._apart |= {_size(job), _size(other)}
         self._darkroom.clear()
         return True
+
+    def _bookmark(self, job: Job, made_by: str, abreast: Abreast | None) -> tuple[Bookmark, Checkpoint | None]:
+        """Where the job's checkpoints lie, and the one that it goes on from; parts of windows agree on it."""
+        if not isinstance(job.specs[0].recipe.chain, Windows):
+            bookmark = Bookmark(self._files.checkpoints, job.keys, made_by, self._every)
+            return bookmark, bookmark.start(self._files, job.starts)
+        milestones = Milestones(self._files.checkpoints, job, made_by, self._every)
+        if abreast is None:
+            return milestones, milestones.start(self._files, job.starts)
+        starts = milestones.starts(self._files, job.starts)
+        return milestones, starts.get(abreast.begin(starts))
 
     def _reached(self, job: Job) -> int:
         """Where on the memory ladder the job ended, remembered for clips of its size; 0: where it was told to begin."""

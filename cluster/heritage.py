@@ -52,7 +52,7 @@ class Heritage:
             "slate": {"film": self.job.film, "shot": self.job.shot, "clip": self.job.first + index},
             "spec": spec.to_dict(),
             "chain": chain_record(spec, (*self.job.chain, *self.job.specs[:index])),
-            "together": group_record(spec, self.job.specs),
+            "together": group_record(spec, self.job.part.group if self.job.part else self.job.specs),
             "parents": {"clip": spec.previous, "tail": self._tails[index] if spec.previous else None},
             "latents": latents,
             "tail": tail,

@@ -27,6 +27,33 @@ class Rank:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which part of a job of windows this is, when several cameras render it, all of them at the same time.
+
+    job: the id of the whole one. group: all its clips. number: of this part, from 0, of `count`.
+    """
+
+    job: str
+    group: tuple[ClipSpec, ...]
+    number: int
+    count: int
+
+    def id(self, number: int) -> str:
+        """The job id of a part."""
+        return f"{self.job}:{number}"
+
+    @property
+    def left(self) -> str:
+        """The id of the part with the windows before these, '' when there are none."""
+        return self.id(self.number - 1) if self.number else ""
+
+    @property
+    def right(self) -> str:
+        """The id of the part with the windows after these, '' when there are none."""
+        return self.id(self.number + 1) if self.number + 1 < self.count else ""
+
+
+@dataclass(frozen=True)
 class Job:
     """A run of consecutive clips of one chain, denoised together in lockstep.
 
@@ -37,7 +64,9 @@ class Job:
     `rung`: how far down the memory ladder the camera begins (`shots.memory`); `memory`: bytes of device memory that
     were not enough for it. `avoid`: the camera that failed it last, by no fault of the job. `starts`: stored files
     in which drafts of the first clips were left (`shots.drafts`), from where the job can go on. `apart`: its clips are
-    not decoded beside the sampling of others, since the memory was not enough for both.
+    not decoded beside the sampling of others, since the memory was not enough for both. `lockstep`: clips that each
+    camera gets when several share a job of windows; 0: one camera renders it. `part`: it is such a part
+    (`cluster.parts`).
     """
 
     id: str
@@ -54,6 +83,13 @@ class Job:
     avoid: str = ""
     starts: tuple[str, ...] = ()
     apart: bool = False
+    lockstep: int = 0
+    part: Part | None = None
+
+    @property
+    def whole(self) -> str:
+        """The id of the job that this is, or is a part of."""
+        return self.part.job if self.part else self.id
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
@@ -76,10 +112,11 @@ class Worker:
 
 @dataclass(frozen=True)
 class Started:
-    """A camera has taken the job."""
+    """A camera has taken the job. keys: of the clips that it renders, where several share the job; each says so."""
 
     job: str
     worker: Worker
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,10 +197,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class JobFailed:
-    """The job ended early; clips already reported done stay done."""
+    """The job ended early; clips already reported done stay done. keys: of the clips that failed, where several cameras
+    shared the job; the others had to stop."""
 
     job: str
     failure: Failure
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from .bookmark import Every
 from .darkroom import DecodeBeside
-from .job import ENDINGS, ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Sampled
+from .job import ENDINGS, ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Sampled, Stepped
+from .parts import most_cameras
 from .ray_connection import Connection, gone
+from .ray_parts import RayParts
 from .ray_pool import RayPool, RaySeat, Terms
 from .schedule import Schedule, Seat
 
@@ -63,14 +65,17 @@ class OnRay:
         try:
             terms = Terms(where, cameras, gpus, device, checkpoint_every, aside, decode_beside)
             self._pool = RayPool(terms, self._schedule.gone)
+            # Checkpoints of a store elsewhere lie on the node that wrote them.
+            self._parts = RayParts(self._pool, self._schedule, self._begin_part, cameras, "://" not in where)
         except BaseException:
             self._connection.close()
             raise
 
     def submit(self, job: Job) -> None:
-        if any(each.id == job.id for seat in self._pool.seats for each in seat.jobs):
+        if job.id in self._parts or any(each.id == job.id for seat in self._pool.seats for each in seat.jobs):
             return  # it runs already, beside the job that it follows
-        self._schedule.add(job)
+        if not self._parts.submit(job):
+            self._schedule.add(job)
 
     def wait(self, timeout: float) -> Sequence[Event]:
         try:
@@ -79,18 +84,19 @@ class OnRay:
             raise gone(error) from None
 
     def withdraw(self, job_id: str) -> None:
-        if self._schedule.remove(job_id):
+        if self._schedule.remove(job_id) or self._parts.withdraw(job_id):
             return
         for seat in self._pool.seats:
-            if any(job.id == job_id for job in seat.jobs):
-                seat.actor.stop.remote(job_id)
+            for job in [each for each in seat.jobs if each.whole == job_id]:
+                self._parts.stops(job_id)
+                seat.actor.stop.remote(job.id)
 
     def most_memory(self) -> int:
         return self._pool.most_memory()
 
     def cancel(self) -> None:
         self._stopping = True
-        for job in list(self._schedule):
+        for job in [*self._schedule, *self._parts.cancel()]:
             self._schedule.remove(job.id)
             self._spare.append(JobStopped(job.id))
         for seat in self._pool.seats:
@@ -130,7 +136,7 @@ class OnRay:
         """Cameras that were hired have come up; nodes have come and gone; jobs wait."""
         if not self._connection.alive():
             return
-        demand = len(self._schedule) + sum(seat.job is not None for seat in self._pool.seats)
+        demand = len(self._schedule) + self._parts.demand + sum(seat.job is not None for seat in self._pool.seats)
         events.extend(self._pool.look(0 if self._stopping else demand))
         self._pool.meet()
         self._seat_jobs()
@@ -159,7 +165,9 @@ class OnRay:
                 self._hand_on(job, event.take.tail)
             seat.chain = event.take.key
             self._pool.trust.worked(seat.node.id)
-        return [event]
+        if isinstance(event, Stepped):
+            seat.done = event.step / event.steps
+        return self._parts.told(job, event)
 
     def _sampled(self, seat: RaySeat, job: Job, event: Sampled) -> None:
         """A camera has sampled a job and decodes it beside the next, for which it is free; that may be what follows."""
@@ -197,6 +205,7 @@ class OnRay:
             events = [JobStopped(job.id, seat.leaving)]
         elif isinstance(event, JobFailed):
             events += self._pool.failed(seat, job, event.failure)
+        events[:1] = self._parts.told(job, events[0])
         if (seat.leaving or seat.lent) and not seat.jobs:
             self._pool.dismiss(seat)
         return events
@@ -204,26 +213,38 @@ class OnRay:
     def _spent(self, seat: RaySeat, job: Job) -> None:
         """A camera has nothing to sample any more."""
         now = time.monotonic()
-        self._schedule.spent(job.film, now - seat.since, job.id)
+        self._parts.ended(seat, job, now - seat.since)
         seat.since = now
 
     def _seat_jobs(self) -> None:
         """Give waiting jobs to free cameras."""
-        if self._stopping or not len(self._schedule):
+        if self._stopping or not any(seat.free for seat in self._pool.seats):
             return
-        for seat in [seat for seat in self._pool.seats if seat.free]:
+        self._parts.let_in()
+        idle: list[RaySeat] = []
+        wide: list[tuple[RaySeat, Job]] = []
+        for seat in [seat for seat in self._pool.seats if seat.free] if len(self._schedule) else ():
             asked = Seat(seat.name, seat.node.id, seat.warm, seat.memory, seat.chain)
-            if job := self._schedule.take(asked, time.time()):
+            job = self._schedule.take(asked, time.time())
+            if job is None:
+                idle.append(seat)
+            elif most_cameras(job) > 1:
+                wide.append((seat, job))
+            else:
                 self._begin(seat, job)
-        if any(seat.free for seat in self._pool.seats):
-            for seat in [seat for seat in self._pool.seats if seat.job]:
-                self._seat_followers(seat)
+        for seat, job in wide:
+            if not self._parts.begin(seat, job, idle):
+                self._begin(seat, job)
+        for seat in [seat for seat in self._pool.seats if seat.job] if len(self._schedule) and idle else ():
+            self._seat_followers(seat)
+        if not len(self._schedule) and not len(self._parts):
+            self._parts.widen()
 
     def _seat_followers(self, leader: RaySeat) -> None:
         """Cameras that got nothing render what follows a running job, beside it: it hands them what it leaves."""
         leading = leader.job
         for job in self._schedule.followers(leading.id) if leading else ():
-            free = [seat for seat in self._pool.seats if seat.free and _holds(seat, job)]
+            free = [seat for seat in self._pool.seats if seat.free and seat.holds(job)]
             if free:
                 model = job.specs[0].model.digest
                 seat = max(free, key=lambda seat: (seat.name != job.avoid, seat.warm == model))
@@ -244,16 +265,15 @@ class OnRay:
             if seat.job and seat.job.follows == job.id:
                 seat.actor.lose.remote(job.id, why)
 
-    def _begin(self, seat: RaySeat, job: Job, hears: bool = False) -> None:
+    def _begin(self, seat: RaySeat, job: Job, hears: bool = False, left: Any = None, right: Any = None) -> None:
         """Put a job on a free camera: the one place where that happens."""
-        seat.job, seat.warm, seat.since = job, job.specs[0].model.digest, time.monotonic()
-        seat.stream = seat.actor.shoot.options(num_returns="streaming").remote(job, hears)
+        seat.job, seat.warm, seat.since, seat.done = job, job.specs[0].model.digest, time.monotonic(), 0.0
+        seat.stream = seat.actor.shoot.options(num_returns="streaming").remote(job, hears, left, right)
+
+    def _begin_part(self, seat: RaySeat, part: Job, left: Any, right: Any) -> None:
+        self._begin(seat, part, False, left, right)
 
 
 def _of(seat: RaySeat, stream: Any) -> Job | None:
     """Whose stream it is; None for what is no stream, or the stream of a job that has ended."""
     return next((job for job, each in [*seat.dark.values(), (seat.job, seat.stream)] if each is stream), None)
-
-
-def _holds(seat: RaySeat, job: Job) -> bool:
-    return not (job.memory and seat.memory) or job.memory < seat.memory

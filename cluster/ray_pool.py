@@ -60,7 +60,8 @@ class Terms:
 class RaySeat:
     """A camera actor and what it is doing. coming: its first word, until it has been heard. worker: who it is, then.
     leaving: why it gets no more jobs; empty while it does. lent: it goes to another run after its job. since: when it
-    was hired, or had its last job. dark: jobs that it decodes beside that one, by id, each with its stream."""
+    was hired, or had its last job. dark: jobs that it decodes beside that one, by id, each with its stream. done: share
+    of the steps of its job that are made."""
 
     name: str
     node: Node
@@ -76,6 +77,7 @@ class RaySeat:
     lent: bool = False
     since: float = field(default_factory=time.monotonic)
     dark: dict[str, tuple[Job, Any]] = field(default_factory=dict)
+    done: float = 0.0
 
     @property
     def free(self) -> bool:
@@ -86,6 +88,10 @@ class RaySeat:
     def jobs(self) -> list[Job]:
         """All that it has: the one that it samples comes last."""
         return [job for job, _ in self.dark.values()] + ([self.job] if self.job else [])
+
+    def holds(self, job: Job) -> bool:
+        """Has it more memory than was too little for the job?"""
+        return not (job.memory and self.memory) or job.memory < self.memory
 
 
 class RayPool:
@@ -107,6 +113,11 @@ class RayPool:
         self._looked = self._asked = -IDLE_SECONDS
         self._share: int | None = None  # cameras that we may have while another run waits
         self._alone_since: float | None = None
+
+    @property
+    def looked(self) -> float:
+        """When it was last seen which nodes there are, and cameras were hired for what waited then; monotonic."""
+        return self._looked
 
     def look(self, demand: int) -> list[NodeSetAside | NodeTakenBack]:
         """See which nodes there are, let go of cameras that must leave, hire as many as there is work for.

@@ -6,6 +6,7 @@ Knows no Ray, and no torch until a clip is made. What is said is a state of a cl
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ Hand = Callable[[int, "np.ndarray"], None]
 
 BREATH = 0.1
 """Seconds after which somebody who waits looks whether it was told to stop."""
+Marks = tuple[int, int]
+"""Of parts that make every step together: the steps after which all of them keep a checkpoint, and stop; 0 for none."""
+UNMARKED: Marks = (0, 0)
 
 
 class Inbox:
@@ -32,15 +36,28 @@ class Inbox:
 
     def __init__(self) -> None:
         self._said: dict[int, np.ndarray] = {}
+        self._marks: dict[int, Marks] = {}
         self._lost = ""
+        self._since = 0.0
         self._news = threading.Condition()
         self.missed = False
 
-    def put(self, state: int, frames: np.ndarray) -> None:
+    def put(self, state: int, frames: np.ndarray, marks: Marks = UNMARKED) -> None:
         """The job before has said this."""
         with self._news:
-            self._said[state] = frames
+            self._said[state], self._marks[state] = frames, marks
             self._news.notify_all()
+
+    def marks(self, state: int) -> Marks:
+        """What was said with a state that has been taken."""
+        return self._marks.get(state, UNMARKED)
+
+    def forget(self, state: int) -> None:
+        """No state before this one will be asked for any more."""
+        with self._news:
+            for said in (self._said, self._marks):
+                for old in [each for each in said if each < state]:
+                    del said[old]
 
     def end(self, tail: Tail) -> None:
         """All has been said: this is the tail that was left."""
@@ -53,11 +70,11 @@ class Inbox:
     def lose(self, why: str) -> None:
         """Nothing more will be said."""
         with self._news:
-            self._lost = why
+            self._lost, self._since = why, time.monotonic()
             self._news.notify_all()
 
-    def take(self, state: int, stop: Callable[[], bool]) -> np.ndarray:
-        """Wait for a state.
+    def take(self, state: int, stop: Callable[[], bool], patience: float = 0.0) -> np.ndarray:
+        """Wait for a state. patience: seconds for what is still on its way when nothing more will be said.
 
         Raises:
             Interrupted: `stop` says so. NeighbourLost: it was not said, and will not be; `missed` is true from now on.
@@ -66,7 +83,7 @@ class Inbox:
             while state not in self._said:
                 if stop():
                     raise Interrupted
-                if self._lost:
+                if self._lost and time.monotonic() - self._since >= patience:
                     self.missed = True
                     raise NeighbourLost(self._lost)
                 self._news.wait(BREATH)

@@ -77,6 +77,12 @@ class Dispatch:
                 self._hand_over(follower, leader.job)
             leader = follower
 
+    def rejoin(self) -> None:
+        """Offer once more what goes on from jobs at work: a group that had to leave its camera can follow again, and so
+        can those after it. A camera that leads tells whoever follows it late everything so far."""
+        for leader in [each for each in self.jobs.values() if each.worker]:
+            self.lead(leader)
+
     def parts(self, shooting: Shooting, most: int) -> list[Shooting]:
         """What is missing of a segment in groups of at most so many clips. Groups like it will be no larger."""
         segment, begin = shooting.segment, shooting.begin(self._takes)
@@ -158,6 +164,7 @@ class Dispatch:
             shooting.memory,
             shooting.avoid,
             apart=self._is_apart(segment.specs[0]),
+            lockstep=segment.lockstep,
         )
         return begun(self._ledger, job)
 

@@ -149,7 +149,7 @@ class Production(Stage):
                 time.sleep(TICK / 10)
 
     def _look_around(self) -> None:
-        """What no event tells: films taken over, hours spent, clips that others have finished."""
+        """What no event tells: films taken over, hours spent, clips that others have finished, followers that wait."""
         if self._heart.usurped or self._usurped:
             self._heart.usurped = self._usurped = False
             self._leave_usurped()
@@ -158,6 +158,7 @@ class Production(Stage):
             return
         self._next_look = now + LOOK
         self._look_elsewhere()
+        self._dispatch.rejoin()
         for film in self._films.values():
             if film.result is None and film.plan.terms.gpu_hours:
                 self._look_at_hours(film)

@@ -19,7 +19,8 @@ class Segment:
     """A run of missing clips of one chain. `after` is the key of the clip whose tail it starts from.
 
     nfe: of each clip. beyond: NFE of what is missing of the chain after it. extra: a take that the film does not show.
-    hinge: after its last clip it may turn out that nothing else has to be rendered.
+    hinge: after its last clip it may turn out that nothing else has to be rendered. lockstep: of clips that depend on
+    each other both ways, how many each camera gets where several render them; 0: one camera renders all.
     """
 
     film: str
@@ -33,6 +34,7 @@ class Segment:
     beyond: int = 0
     extra: bool = False
     hinge: bool = False
+    lockstep: int = 0
 
     @property
     def name(self) -> str:
@@ -83,9 +85,10 @@ def segments(
 
 
 def _pieces(run: Segment, hinges: Container[str], lockstep: int) -> Iterator[Segment]:
-    """What one worker renders at a time. Clips that depend on each other both ways (`windows`) stay together."""
+    """What one worker renders at a time. Clips that depend on each other both ways (`windows`) stay together; several
+    workers can render them at the same time only."""
     if run.specs[0].together:
-        yield run
+        yield replace(run, lockstep=lockstep)
         return
     for piece in _broken(run, hinges):
         yield from _split(piece, lockstep)

@@ -91,8 +91,8 @@ class Stage(ABC):
             return
         segment = shooting.segment
         match event:
-            case Started(worker=worker):
-                self._started(shooting, worker)
+            case Started(worker=worker, keys=keys):
+                self._started(shooting, worker, keys)
             case Loading(model=model) if shooting.attempts:  # else its beginning was not shown
                 self._show.job_loads(segment, model)
             case Stepped(step=step, steps=steps) if shooting.attempts:
@@ -107,23 +107,28 @@ class Stage(ABC):
                 self._show.job_done(segment, busy)
                 if any(key not in self._takes for key in segment.keys):
                     self._again(shooting)
-            case JobFailed(failure=failure):
-                self._job_failed(shooting, failure, self._job_over(event.job))
+            case JobFailed():
+                failed = shooting.beside.get(event.keys[0]) if event.keys else None
+                self._job_failed(shooting, event, failed or shooting.worker)
             case JobStopped(elsewhere=why):
                 self._job_over(event.job)
                 self._interrupt(shooting, why)
                 self._show.job_leaves(segment, why)
                 self._again(shooting)
 
-    def _started(self, shooting: Shooting, worker: Worker) -> None:
-        shooting.worker = worker
-        film = self._films[shooting.segment.film]
-        film.at_work[shooting.job] = time.monotonic()
+    def _started(self, shooting: Shooting, worker: Worker, part: Collection[str] = ()) -> None:
+        """A camera has begun a job, or a part of one that several share."""
+        film, first = self._films[shooting.segment.film], shooting.worker is None
+        film.at_work[shooting.job, worker.name] = time.monotonic()
         keys = [key for key in shooting.segment.keys if key not in self._takes]
-        if not self._claims.claim(shooting.job, keys):
-            shooting.elsewhere = True
+        if first:
+            shooting.worker = worker
+            shooting.elsewhere = not self._claims.claim(shooting.job, keys)
+        if shooting.elsewhere:
             self._dispatch.withdraw(shooting)
             return
+        keys = [key for key in keys if key in part] if part else keys
+        shooting.beside |= dict.fromkeys(part, worker)
         owner = Owner(worker.host, "", worker.pid, 0)
         begin = partial(self._ledger.begin_attempts, film.production, keys, worker.device, worker.name, owner)
         try:
@@ -131,9 +136,10 @@ class Stage(ABC):
         except LeaseLost:  # this film's trouble, and no other's
             film.usurped = self._usurped = True
             return
-        shooting.attempts = dict(zip(keys, numbers, strict=True))
-        self._show.job_begins(shooting.segment, worker)
-        self._dispatch.lead(shooting)
+        shooting.attempts |= dict(zip(keys, numbers, strict=True))
+        if first:
+            self._show.job_begins(shooting.segment, worker)
+            self._dispatch.lead(shooting)
 
     def _clip_done(self, shooting: Shooting, event: ClipDone) -> None:
         key = event.take.key
@@ -159,20 +165,19 @@ class Stage(ABC):
                 self._cutting.ready(film)
         return [film for film in films if key in film.hinges and not film.over]
 
-    def _job_over(self, job: str) -> Worker | None:
-        """A job has ended, in whichever way; who was at work."""
+    def _job_over(self, job: str) -> None:
+        """A job has ended, in whichever way."""
         shooting = self._dispatch.ended(job)
         self._claims.release(job)
         if shooting is None:
-            return None
+            return
         self._off_camera(job, self._films[shooting.segment.film])
-        worker, shooting.worker = shooting.worker, None
-        return worker
+        shooting.worker, shooting.beside = None, {}
 
     @staticmethod
     def _off_camera(job: str, film: FilmUnderWay) -> None:
-        if (began := film.at_work.pop(job, None)) is not None:
-            film.spent += time.monotonic() - began
+        for at_work in [each for each in film.at_work if each[0] == job]:
+            film.spent += time.monotonic() - film.at_work.pop(at_work)
 
     def _again(self, shooting: Shooting, until: float = 0.0) -> None:
         """A segment that has left its camera goes on, unless nobody wants it any more."""
@@ -181,15 +186,16 @@ class Stage(ABC):
         elif self._stop.asked is None and not shooting.dropped:
             self._waiting.add(shooting, until)
 
-    def _job_failed(self, shooting: Shooting, failure: Failure, worker: Worker | None) -> None:
-        segment, film = shooting.segment, self._films[shooting.segment.film]
-        self._fail_attempts(shooting, failure)
+    def _job_failed(self, shooting: Shooting, event: JobFailed, worker: Worker | None) -> None:
+        segment, film, failure = shooting.segment, self._films[shooting.segment.film], event.failure
+        self._job_over(event.job)
+        self._fail_attempts(shooting, failure, event.keys)
         if failure.file and self._mend(film, {failure.file, *self._cutter.damaged(film.plan, self._takes)}):
             self._show.job_failed(segment, failure, 1, False)
             self._again(shooting)
             return
         shooting.failures += 1
-        first = segment.keys[shooting.begin(self._takes)]
+        first = next(iter(event.keys), segment.keys[shooting.begin(self._takes)])
         past = self._ledger.failures([first]).get(first, [])  # of earlier runs, too
         half, memory = halved(shooting, self._takes), worker.memory if worker else 0
         found = remedy(failure, past, shooting.failures, half > 0, memory, self._dispatch.most_memory())
@@ -212,9 +218,13 @@ class Stage(ABC):
             shooting.avoid = worker.name if worker and found.pause else ""
             self._again(shooting, time.monotonic() + found.pause if found.pause else 0.0)
 
-    def _fail_attempts(self, shooting: Shooting, failure: Failure) -> None:
-        for number in shooting.attempts.values():
-            self._ledger.fail_attempt(number, failure.error, failure.message, failure.trace, failure.log_tail)
+    def _fail_attempts(self, shooting: Shooting, failure: Failure, part: Collection[str] = ()) -> None:
+        """part: of several cameras that shared the job, what the one that failed rendered; the others had to stop."""
+        for key, number in shooting.attempts.items():
+            if not part or key in part:
+                self._ledger.fail_attempt(number, failure.error, failure.message, failure.trace, failure.log_tail)
+            else:
+                self._ledger.interrupt_attempt(number, f"clips of this shot failed elsewhere: {failure.message}")
         shooting.attempts = {}
 
     def _interrupt(self, shooting: Shooting, why: str = "") -> None:

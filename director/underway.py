@@ -33,7 +33,7 @@ class FilmUnderWay:
     `hinges`: keys of clips after which the rest may turn out to be there.
 
     recorded: the ledger has this very production, whole and done, from before. deadline: seconds since the epoch.
-    spent: camera seconds before now, of all productions. at_work: job -> when a camera began it. exhausted: why
+    spent: camera seconds before now, of all productions. at_work: job and camera -> when it began. exhausted: why
     nothing more of it is rendered in this run, when its hours are spent.
     """
 
@@ -56,7 +56,7 @@ class FilmUnderWay:
     result: FilmResult | None = None
     deadline: float | None = None
     spent: float = 0.0
-    at_work: dict[str, float] = field(default_factory=dict)
+    at_work: dict[tuple[str, str], float] = field(default_factory=dict)
     exhausted: str = ""
     _clips: tuple[Plan | None, dict[str, ClipSpec], dict[str, str]] = field(default=(None, {}, {}), repr=False)
 
@@ -93,7 +93,8 @@ class Shooting:
 
     failures: in a row, without a clip done in between. tries: jobs so far. job: the one that the executor has, '' when
     none. early: that job has no tail yet. worker: the camera that has begun it. memory: bytes that were not enough.
-    avoid: a camera that failed. follows: the job that an early one follows.
+    avoid: a camera that failed. follows: the job that an early one follows. beside: key -> the camera that renders it,
+    where several share the job, worker among them.
     dropped: it is stopped for good. elsewhere: another production renders some of it.
     """
 
@@ -106,6 +107,7 @@ class Shooting:
     early: bool = False
     follows: str = ""
     worker: Worker | None = None
+    beside: dict[str, Worker] = field(default_factory=dict)
     memory: int = 0
     avoid: str = ""
     suspect: bool = False

@@ -92,7 +92,8 @@ def expose(
     names besides the clips' own (a teacher, an image model). start: a checkpoint of these very clips to go on from.
     on_step(done, steps) is called after every step and may raise (Interrupted) to stop; on_state before it.
     on_share: is told what the last clip leaves to the next, as soon as it is known (`relay`); a `LiveTail` hears it.
-    beside: who denoises the other windows of the shot at the same time.
+    beside: who denoises the other windows of the shot at the same time. With a start, all of them go on from the same
+    step.
 
     Anchored clips depend on each other's pictures: they come one by one, and each must be developed before the next is
     asked for.
@@ -104,7 +105,7 @@ def expose(
     """
     specs = tuple(specs)
     check_chain(specs, None if isinstance(tail, LastPicture) else tail, bool(beside and beside.hear_left))
-    _check_beside(specs[0], beside, start)
+    _check_beside(specs[0], beside)
     _check_model(specs[0], model)
     models = dict(others or {}) | {specs[0].model: model}
     missing = [ref.id for ref in specs[0].models if ref not in models]
@@ -118,7 +119,7 @@ def expose(
     return _together(specs, models, None if isinstance(tail, LastPicture) else tail, start, watch)
 
 
-def _check_beside(spec: ClipSpec, beside: Beside | None, start: Checkpoint | None) -> None:
+def _check_beside(spec: ClipSpec, beside: Beside | None) -> None:
     if beside is None:
         return
     if not isinstance(spec.recipe.chain, Windows):
@@ -126,11 +127,10 @@ def _check_beside(spec: ClipSpec, beside: Beside | None, start: Checkpoint | Non
             f"clip {spec.index} is chained by {spec.recipe.chain.kind}, and only windows are denoised beside others, "
             "both ways; let it follow a live tail instead"
         )
-    if start is not None or spec.sampler.stop_after is not None:
+    if spec.sampler.stop_after is not None:
         raise SpecError(
-            f"clip {spec.index} is one of windows that several groups denoise at the same time: these begin at the "
-            "first step and go on to the last; give all windows to one group to go on from a checkpoint or to make a "
-            "draft"
+            f"clip {spec.index} is one of windows that several groups denoise at the same time: these go on to the "
+            "last step; give all windows to one group to make a draft"
         )
 
 

@@ -68,6 +68,13 @@ class Checkpoints:
                 found.append((path.stat().st_mtime, path))
         return [path for _, path in sorted(found, reverse=True)]
 
+    def here(self, keys: Collection[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Those on this machine that name one of these clips, the newest first: name, and what reads it."""
+        for path in self.newest():
+            with contextlib.suppress(OSError):  # another process has just removed it
+                if _named(path) & set(keys):
+                    yield path.stem, path.read_bytes
+
     def elsewhere(self, keys: Collection[str], beyond: int) -> Iterator[tuple[str, Callable[[], bytes]]]:
         """Checkpoints of more than `beyond` steps in a store elsewhere that name one of these clips: name, and what
         reads it; the furthest first."""

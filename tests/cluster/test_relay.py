@@ -17,18 +17,21 @@ import pytest
 
 from cluster.bookmark import Every
 from cluster.executor import InProcess
+from cluster.heritage import group_of
 from cluster.job import ENDINGS, ClipDone, Event, Job, JobDone, JobFailed, JobStopped, Started, Stepped
 from cluster.ray_camera import RayCamera
 from cluster.ray_executor import OnRay
 from shots.frames import probe
-from shots.spec import ClipSpec
+from shots.spec import Cfg, ClipSpec, FreeNoise, Recipe, Windows, digest, hashed_fields
+from storage.checkpoints import Checkpoints
 from storage.files import Files
 from tests.commandline import Longtake, decoded
-from tests.nodes import nodes
+from tests.nodes import nodes, until
 
 from .test_executors import chain, digests, finish
 
 STEPS = 12
+WINDOW_STEPS = 8
 
 
 def jobs_of(specs: Sequence[ClipSpec], size: int) -> list[Job]:
@@ -200,6 +203,95 @@ def test_four_groups_on_three_cameras_are_one_group_on_one(here, three, store, s
     assert {take.tail for take in takes} == {e.take.tail for e in here if isinstance(e, ClipDone)}
 
 
+def windows(clips: int, overlap: int, seed: int = 5) -> tuple[ClipSpec, ...]:
+    """A shot of the real network, whose clips all depend on each other."""
+    recipe = Recipe(Cfg(1.0), FreeNoise(), Windows(overlap))
+    alone = [replace(spec, previous=None, recipe=recipe) for spec in chain(clips, steps=WINDOW_STEPS, seed=seed)]
+    together = digest("Windows", 1, [hashed_fields(spec) for spec in alone])
+    return tuple(replace(spec, together=together) for spec in alone)
+
+
+def kept(store: Path, specs: Sequence[ClipSpec]) -> list[Path]:
+    """Checkpoints of some of these clips."""
+    keys = {spec.key for spec in specs}
+    return [path for path, held in Checkpoints(store).held().items() if keys & held.keys]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Windows in this process, in one group: the events, by overlap."""
+    executor, found = InProcess(tmp_path_factory.mktemp("alone") / "files"), {}
+    for overlap, clips in ((2, 4), (6, 3)):
+        executor.submit(Job("a", "f", "s", 1, windows(clips, overlap)))
+        found[overlap] = finish(executor)
+    executor.close()
+    return found
+
+
+@pytest.mark.parametrize(("overlap", "lockstep", "cameras"), [(2, 2, 2), (6, 1, 3)])
+def test_windows_at_once_are_windows_in_one_place(overlap, lockstep, cameras, alone, three, store):
+    """Below and above half of a clip; the executor's word is of one job."""
+    specs = windows(cameras * lockstep, overlap)
+    three.submit(Job("w", "f", "s", 1, specs, lockstep=lockstep))
+    events = finish(three)
+    assert digests(events) == digests(alone[overlap])
+    begun = [e for e in events if isinstance(e, Started)]
+    assert len({e.worker.pid for e in begun}) == cameras
+    assert sorted(key for e in begun for key in e.keys) == sorted(spec.key for spec in specs)
+    assert [e.step for e in events if isinstance(e, Stepped)] == list(range(WINDOW_STEPS + 1))
+    assert {e.job for e in events} == {"w"}
+    made = {e.index: e.take for e in events if isinstance(e, ClipDone)}
+    there = {e.index: e.take for e in alone[overlap] if isinstance(e, ClipDone)}
+    assert {n: take.key for n, take in made.items()} == {n: spec.key for n, spec in enumerate(specs)}
+    assert {n: take.nfe for n, take in made.items()} == {n: take.nfe for n, take in there.items()}
+    files = Files(store)
+    for n, take in made.items():
+        record = json.loads(probe(files.open_verified(take.video)).tags["longtake"])
+        assert record["slate"]["clip"] == n + 1
+        assert group_of(specs[n], record["together"]) == list(specs), "made again from its file alone"
+    assert not kept(store, specs)
+
+
+def test_windows_that_began_on_one_camera_go_on_on_more_when_others_have_nothing_to_do(alone, three, store):
+    """Two cameras are busy at first, each with a job of its own."""
+    for n in range(2):
+        three.submit(Job(f"b{n}", "f", f"b{n}", 1, chain(1, steps=400, seed=20 + n)))
+    begun: set[str] = set()
+    while len(begun) < 2:
+        begun |= {e.job for e in three.wait(0.2) if isinstance(e, Stepped)}
+    specs = windows(4, 2)
+    three.submit(Job("w5", "f", "s", 1, specs, lockstep=2))
+
+    def free(event: Event) -> None:
+        if isinstance(event, Stepped) and (event.job, event.step) == ("w5", 1):
+            for n in range(2):
+                three.withdraw(f"b{n}")
+
+    events = finish(three, jobs=3, act=free)
+    ended = {e.job: e for e in events if isinstance(e, ENDINGS)}
+    assert ended["w5"] == JobStopped("w5", "more cameras are free to render its clips at the same time")
+    last = max(e.step for e in events if isinstance(e, Stepped) and e.job == "w5")
+    three.submit(Job("w6", "f", "s", 1, specs, lockstep=2))
+    again = finish(three)
+    assert digests(again) == digests(alone[2])
+    assert len([e for e in again if isinstance(e, Started)]) == 2
+    assert next(e.step for e in again if isinstance(e, Stepped) and e.step) == last + 1
+
+
+def test_windows_that_are_withdrawn_stop_on_all_cameras(alone, three, store):
+    specs = windows(4, 2, seed=6)
+    three.submit(Job("w3", "f", "s", 1, specs, lockstep=2))
+    events = finish(three, act=lambda e: three.withdraw("w3") if isinstance(e, Stepped) and e.step == 2 else None)
+    assert events[-1] == JobStopped("w3")
+    last = events[-2].step
+    three.submit(Job("w4", "f", "s", 1, specs))  # on one camera
+    again = finish(three)
+    assert len([e for e in again if isinstance(e, Started)]) == 1
+    assert next(e.step for e in again if isinstance(e, Stepped) and e.step) == last + 1, "from where both had stopped"
+    assert isinstance(again[-1], JobDone)
+    assert not kept(store, specs)
+
+
 @pytest.mark.parametrize("victim", ["g0", "g2"])
 def test_one_is_killed_in_the_middle(victim, here, three, specs):
     """The one that leads all: those that follow stop with a checkpoint. The one that follows: it is told all anew."""
@@ -222,6 +314,30 @@ def test_one_is_killed_in_the_middle(victim, here, three, specs):
             assert "which rendered the clips before" in ended["g2"].elsewhere
     else:
         assert isinstance(ended["g0"], JobDone)
+
+
+def test_a_camera_of_windows_is_killed_and_the_job_goes_on_from_the_step_that_all_have(alone, three, store):
+    pids: dict[str, int] = {}
+    specs = windows(3, 6)
+
+    def act(event: Event) -> None:
+        if isinstance(event, Started):
+            pids.update(dict.fromkeys(event.keys, event.worker.pid))
+        if isinstance(event, Stepped) and event.step == WINDOW_STEPS - 2:
+            os.kill(pids[specs[-1].key], signal.SIGKILL)
+
+    three.submit(Job("w1", "f", "s", 1, specs, lockstep=2))
+    *_, ending = events = finish(three, act=act)
+    assert isinstance(ending, JobFailed)
+    assert (ending.failure.error, ending.keys) == ("WorkerDied", tuple(spec.key for spec in specs[2:]))
+    assert not digests(events)
+    three.submit(Job("w2", "f", "s", 1, specs))  # on one camera now
+    again = finish(three)
+    assert digests(again) == digests(alone[6])
+    assert len([e for e in again if isinstance(e, Started)]) == 1
+    first = next(e.step for e in again if isinstance(e, Stepped) and e.step)
+    assert first > 1, "no step is made again that all had kept"
+    assert not kept(store, specs)
 
 
 BOARD = """\
@@ -277,3 +393,30 @@ def test_a_shot_of_two_groups_from_the_command_line_although_its_first_camera_is
             else:
                 assert attempt["state"] == "interrupted"
                 assert "which rendered the clips before" in attempt["message"]
+
+
+WINDOWS = BOARD.replace("scale: 1}}", "scale: 1}, chain: {kind: windows, overlap: 5}}")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not os.environ.get("LONGTAKE_LONG"), reason="takes a minute: set LONGTAKE_LONG=1")
+def test_windows_from_the_command_line_although_one_of_their_cameras_is_killed(longtake: Longtake, tmp_path):
+    (tmp_path / "relay.yaml").write_text(WINDOWS.replace("steps: 60", "steps: 40"))
+    longtake(*RENDER, "--films", "here/films", "--data", "here/data")
+    process = longtake.start(*RENDER[:-1], "2 steps", "--on", "ray", "--cameras", "2", "--shot", "long")
+    until(lambda: max(_steps(tmp_path), default=0) >= 8 or process.poll() is not None, 240)
+    os.kill(killed := attempts(tmp_path, 3)[0]["pid"], signal.SIGKILL)
+    _, told = process.communicate(timeout=240)
+    assert process.returncode == 3, told  # without the other shot
+    (other, one), (dead, two) = attempts(tmp_path, 1), attempts(tmp_path, 3)
+    assert (other["state"], one["state"], dead["state"], two["state"]) == ("interrupted", "done", "failed", "done")
+    assert dead["pid"] == killed != other["pid"]
+    assert one["pid"] != two["pid"] != killed
+    assert not _steps(tmp_path)
+    longtake(*RENDER)
+    assert decoded(tmp_path / "films/relay.mp4") == decoded(tmp_path / "here/films/relay.mp4")
+
+
+def _steps(folder: Path) -> list[int]:
+    """Of the checkpoints of parts."""
+    return [int(path.stem.rpartition("-")[2]) for path in folder.glob(".longtake/**/checkpoints/*-*.safetensors")]

@@ -1,12 +1,16 @@
 """The real run loop and a real ledger on simulated cameras: failures, followers, holds, other producers."""
 
 import random
+import time
+from dataclasses import replace
 
 import pytest
 
-from cluster.job import Failure, Job
+from cluster.job import ClipDone, Failure, Job, JobDone, JobFailed, JobStopped, Started
+from cluster.parts import Shared
 from director.bench.cluster import run_loop
 from director.bench.simulated import Simulated, Times, film, made
+from shots.spec import Recipe, Windows
 from storage.ledger import Ledger
 from storage.owner import Owner
 from storage.states import AttemptState
@@ -90,6 +94,94 @@ def test_a_clip_alone_goes_to_the_camera_with_more_memory(tmp_path):
     (result,), _ = run_loop([film("b", [1], "c")], Simulated(2, QUICK, memory=[24, 40], mishap=full), tmp_path)
     assert result.state == "partial"
     assert "the most that a camera here has" in result.message
+
+
+class MiddleDies(Simulated):
+    """Of three groups of a chain the one in the middle dies, and the one after it has to stop; the first stands still
+    until all three run again."""
+
+    killed, rejoined, patience = False, False, 400
+
+    def wait(self, timeout):
+        if self.rejoined or self.patience == 0:
+            return super().wait(timeout)
+        self._seat_all()
+        self.rejoined = self.killed and len(self._at_work) == 3
+        if self.killed or len(self._at_work) < 3:
+            self.patience -= 1
+            time.sleep(0.01)
+        else:
+            self.killed = True
+            _, middle, last = list(self._at_work.values())
+            died = middle.job
+            self._stop(middle)
+            self._spare[-1] = JobFailed(died.id, DIED)
+            self._stop(last, "the clips before it failed")
+        events, self._spare = self._spare, []
+        return events
+
+
+def test_when_a_follower_dies_it_follows_again_and_so_does_the_one_after_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("director.production.LOOK", 0.02)
+    cluster = MiddleDies(3, QUICK, together=True)
+    (result,), _ = run_loop([film("a", [24])], cluster, tmp_path)
+    assert cluster.rejoined
+    assert (result.state, result.rendered) == ("done", 24)
+
+
+class TwoCameras(Simulated):
+    """Each job of windows is shared by two cameras. The first time the second of them dies."""
+
+    def __init__(self):
+        super().__init__(1, Times(load=0.0, job=5.0))
+        self.sharing, self.failed, self.lockstep = {}, False, 0
+
+    def submit(self, job):
+        self.lockstep = job.lockstep
+        self.sharing[job.id] = Shared(job, 2)
+        super().submit(job)
+
+    def wait(self, timeout):
+        return [each for event in super().wait(timeout) for each in self._told(event)]
+
+    def _told(self, event):
+        sharing = self.sharing[event.job]
+        left, right = sharing.parts
+        if isinstance(event, Started):
+            workers = {part: replace(event.worker, name=f"camera-{n}") for n, part in enumerate((left, right))}
+            return [each for part, worker in workers.items() for each in sharing.told(part, Started(part.id, worker))]
+        if isinstance(event, ClipDone):
+            part = right if event.index >= len(left.keys) else left
+            return sharing.told(part, replace(event, job=part.id, index=event.index - part.first + 1))
+        if isinstance(event, JobDone):
+            return [each for part in sharing.parts for each in sharing.told(part, replace(event, job=part.id))]
+        ends = JobStopped(left.id, "ended early"), JobFailed(right.id, event.failure)
+        return [*sharing.told(right, ends[1]), *sharing.told(left, ends[0])]
+
+
+def test_a_job_that_two_cameras_share_has_attempts_of_both_and_only_one_of_them_failed(tmp_path):
+    plan = film("a", [4])
+    recipe = Recipe(chain=Windows(2))
+    clips = [replace(clip, spec=replace(clip.spec, recipe=recipe, previous=None)) for clip in plan.shots[0].clips]
+    specs = [replace(clip.spec, together="all") for clip in clips]
+    clips = [replace(clip, spec=spec, key=spec.key) for clip, spec in zip(clips, specs, strict=True)]
+    plan = replace(plan, shots=(replace(plan.shots[0], clips=tuple(clips)),))
+    tries = []
+
+    def once(job: Job, _: int) -> Failure | None:
+        tries.append((job.lockstep, job.avoid))
+        return DIED if len(tries) == 1 else None
+
+    cluster = TwoCameras()
+    cluster._mishap = once
+    (result,), _ = run_loop([plan], cluster, tmp_path)
+    assert (result.state, result.rendered) == ("done", 4)
+    assert tries == [(8, ""), (8, "camera-1")], "the camera that died is avoided"
+    keys = [clip.key for clip in clips]
+    told = [(keys.index(each.key), each.state, each.worker) for each in attempts(tmp_path, plan)]
+    stopped, failed, done = AttemptState.INTERRUPTED, AttemptState.FAILED, AttemptState.DONE
+    before = [(0, stopped, "camera-0"), (1, stopped, "camera-0"), (2, failed, "camera-1"), (3, failed, "camera-1")]
+    assert sorted(told) == sorted([*before, *[(n, done, worker) for n, _, worker in before]])
 
 
 def test_a_clip_that_another_production_renders_is_waited_for(tmp_path):

@@ -353,11 +353,12 @@ def test_drafts_in_groups_at_once(studio: Studio, tiny: Model, tiny_epsilon: Mod
         assert one.state.to_bytes("me") == other.state.to_bytes("me")
 
 
-def test_windows_beside_others_begin_at_the_beginning(tiny: Model, chain: Chain) -> None:
+def test_windows_beside_others_make_no_drafts_and_are_all_there(tiny: Model, chain: Chain) -> None:
     specs = [replace(s, previous=None) for s in chain(tiny, 2, recipe=Recipe(chain=Windows(2)))]
     beside = Beside(hear_right=lambda state: pytest.fail("nobody waits"))
-    with pytest.raises(SpecError, match="begin at the first step"):
-        shoot(specs[:1], tiny, start=Checkpoint((specs[0].key,), {}), beside=beside)
+    draft = replace(specs[0], sampler=replace(specs[0].sampler, stop_after=2))
+    with pytest.raises(SpecError, match="go on to the last step"):
+        shoot([draft], tiny, beside=beside)
     with pytest.raises(SpecError, match="from clip 0"):
         shoot(specs[1:], tiny, beside=beside)
     with pytest.raises(SpecError, match="only windows"):
