@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from .bookmark import Every
+from .desk import Desk
 from .job import ENDINGS, ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped
 from .ray_connection import Connection, gone
+from .ray_labs import Labs
 from .ray_pool import RayPool, RaySeat, Terms
 from .schedule import Schedule, Seat
 
@@ -35,7 +38,7 @@ class OnRay:
     device: as for `Camera`; `auto`: the GPU where a camera has one. checkpoint_every: as for `Camera`.
     aside: host -> why, of the nodes that the ledger has set aside; asked about once a second.
 
-    Raises, here and from `wait`:
+    Raises, here, with the first question or job, and from `wait`:
         ClusterUnreachable: no Ray at the address, or it went away.
         ClusterMismatch: Ray, Python or longtake have another version there.
         NoCamera: the cluster cannot hold even one camera.
@@ -56,13 +59,18 @@ class OnRay:
         self._schedule = Schedule()
         self._spare: list[Event] = []
         self._stopping = False
+        self._terms = Terms(where, cameras, gpus, device, checkpoint_every, aside)
         self._connection = Connection(address)
-        try:
-            terms = Terms(where, cameras, gpus, device, checkpoint_every, aside)
-            self._pool = RayPool(terms, self._schedule.gone)
-        except BaseException:
-            self._connection.close()
-            raise
+        self._labs = Labs(where, lambda: self._connection.lost)
+
+    @cached_property
+    def _pool(self) -> RayPool:
+        """Begun with the first job: who has none may be on a cluster that has no room for a camera."""
+        return RayPool(self._terms, self._labs, self._schedule.gone)
+
+    @property
+    def _begun(self) -> bool:
+        return "_pool" in vars(self)
 
     def submit(self, job: Job) -> None:
         if any(seat.job and seat.job.id == job.id for seat in self._pool.seats):
@@ -85,8 +93,13 @@ class OnRay:
     def most_memory(self) -> int:
         return self._pool.most_memory()
 
+    def desk(self) -> Desk:
+        return self._labs
+
     def cancel(self) -> None:
         self._stopping = True
+        if not self._begun:
+            return
         for job in list(self._schedule):
             self._schedule.remove(job.id)
             self._spare.append(JobStopped(job.id))
@@ -97,7 +110,9 @@ class OnRay:
     def close(self) -> None:
         try:
             if not self._connection.lost:  # without a head nobody can be told, and cameras end with their driver
-                self._pool.close()
+                if self._begun:
+                    self._pool.close()
+                self._labs.close()
         except RayError as error:
             log.warning("cameras could not be ended: %s", error)
         finally:
@@ -125,7 +140,7 @@ class OnRay:
 
     def _look_around(self, events: list[Event]) -> None:
         """Cameras that were hired have come up; nodes have come and gone; jobs wait."""
-        if not self._connection.alive():
+        if not self._connection.alive() or not self._begun:
             return
         demand = len(self._schedule) + sum(seat.job is not None for seat in self._pool.seats)
         events.extend(self._pool.look(0 if self._stopping else demand))
@@ -134,7 +149,8 @@ class OnRay:
 
     def _watched(self) -> dict[Any, RaySeat]:
         """What a busy camera, or one that is coming, will say next."""
-        those = ((seat.stream if seat.stream is not None else seat.coming, seat) for seat in self._pool.seats)
+        seats = self._pool.seats if self._begun else ()
+        those = ((seat.stream if seat.stream is not None else seat.coming, seat) for seat in seats)
         return {ref: seat for ref, seat in those if ref is not None}
 
     def _hear(self, seat: RaySeat) -> list[Event]:

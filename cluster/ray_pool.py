@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from storage.errors import StorageError
 
-from . import ray_nodes
+from . import ray_growth, ray_nodes
 from .bookmark import Every
 from .environment import code_version
 from .errors import ClusterError, ClusterMismatch, NoCamera
@@ -80,18 +80,18 @@ class RaySeat:
 
 
 class RayPool:
-    """Cameras that come and go. `gone` is called with the name of each that goes.
+    """Cameras that come and go. `gone` is called with the name of each that goes; labs: encode beside those with GPUs.
 
     Raises:
         NoCamera: the cluster has no room for a single camera, or not for one with the GPUs that were asked for.
     """
 
-    def __init__(self, terms: Terms, gone: Callable[[str], None] = lambda name: None) -> None:
-        self._terms, self._gone = terms, gone
+    def __init__(self, terms: Terms, labs: Labs, gone: Callable[[str], None] = lambda name: None) -> None:
+        self._terms, self._labs, self._gone = terms, labs, gone
         self.seats: list[RaySeat] = []
         self.trust = Trust()
         self.nodes, self.gpus = ray_nodes.settled(terms.gpus)
-        self._labs = Labs(terms.files) if self.gpus else None
+        self._wishes = ray_growth.Wishes(self.gpus)
         self._aside: dict[str, float] = {}  # host -> when
         self._told: set[str] = set()  # hosts that the ledger has set aside
         self._refused: dict[str, ClusterError] = {}  # node id -> why no camera can run there
@@ -116,23 +116,28 @@ class RayPool:
         events = self._respect_aside(now)
         self._leave()
         self._make_room(now)
+        self._let_spare_go(demand, now)
         self.hire(demand)
         self._insist_on_somebody(demand, now)
         return events
 
     def hire(self, demand: int) -> None:
-        """Open cameras until there is one for every job, or no room."""
+        """Open cameras until there is one for every job, or no room; for more room an autoscaler is asked."""
         limits = (demand, self._terms.cameras, self._share)
         wanted = min(each for each in limits if each is not None) - sum(not seat.leaving for seat in self.seats)
-        if wanted <= 0:
-            return
-        free = ray_nodes.free(self.gpus)
-        for _ in range(wanted):
-            node = self._best(free)
-            if node is None:
-                return
-            free[node.id] = free.get(node.id, 0) - 1
-            self._open(node)
+        stuck = self._stuck() if self._wishes.heard else []
+        if wanted > 0 or self._wishes:
+            free = ray_nodes.free(self.gpus)
+            for node_id in self._wishes.granted():
+                free[node_id] = free.get(node_id, 0) + 1
+                if wanted <= 0 and stuck:
+                    self.dismiss(stuck.pop())
+                    wanted += 1
+            while wanted > 0 and (node := self._best(free)) is not None:
+                free[node.id] = free.get(node.id, 0) - 1
+                self._open(node)
+                wanted -= 1
+        self._wishes.want(max(0, wanted) + len(stuck))
 
     def meet(self) -> None:
         """Hear the first word of cameras that were hired."""
@@ -177,10 +182,25 @@ class RayPool:
 
     def close(self) -> None:
         """Let all cameras go."""
+        self._wishes.want(0)
         for seat in list(self.seats):
             self.dismiss(seat)
-        if self._labs:
-            self._labs.close()
+
+    def _stuck(self) -> list[RaySeat]:
+        """Cameras that wait for room on nodes which other programs use."""
+        now = time.monotonic()
+        young = [seat for seat in self.seats if seat.coming is not None and now - seat.since > IDLE_SECONDS]
+        return [seat for seat in young if not ray_nodes.placed(seat.actor)]
+
+    def _let_spare_go(self, demand: int, now: float) -> None:
+        """Where an autoscaler takes nodes away that nobody uses, cameras go for which there has been no work."""
+        spare = sum(not seat.leaving for seat in self.seats) - demand if self._wishes.heard else 0
+        idle = [seat for seat in self.seats if seat.free and now - seat.since > ray_growth.SPARE_SECONDS]
+        for seat in idle[: max(0, spare)]:
+            log.warning("%s has nothing to do and lets %s go", seat.name, seat.node.host)
+            self.dismiss(seat)
+            if all(other.node.id != seat.node.id for other in self.seats):
+                self._labs.leave(seat.node.id)
 
     def _best(self, free: Mapping[str, int]) -> Node | None:
         """The node for one more camera: one with room at this moment, and of those the emptiest."""
@@ -211,7 +231,7 @@ class RayPool:
         there = NodeAffinitySchedulingStrategy(node.id, soft=False)
         # One thread renders; the others hear `stop`, neighbours in a chain, and whether it is alive.
         hired = ray.remote(RayCamera).options(max_concurrency=4, max_restarts=0, scheduling_strategy=there, **options)
-        lab = self._labs.on(node) if self._labs else None
+        lab = self._labs.on(node.id) if self.gpus else None
         actor = hired.remote(self._terms.files, name, device, threads, self._terms.every, lab)
         self.seats.append(RaySeat(name, node, actor, actor.worker.remote()))
 
@@ -310,7 +330,7 @@ class RayPool:
             seat.lent = True
 
     def _insist_on_somebody(self, demand: int, now: float) -> None:
-        if self.seats or not demand:
+        if self.seats or not demand or self._wishes.coming():
             self._alone_since = None
             return
         self._alone_since = self._alone_since or now

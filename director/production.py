@@ -43,7 +43,7 @@ class Production(Stage):
     """Renders films together: their clips share the cameras and a clip that two films need is rendered once.
 
     cut: called in a thread beside the loop, once for each film. rerun: plan, `shot/clip` -> the command that shows why
-    a clip is held.
+    a clip is held. labs: what the cut decodes and encodes is done where the executor says, and not by this process.
     """
 
     def __init__(
@@ -55,8 +55,9 @@ class Production(Stage):
         stop: Stop,
         lockstep: int = LOCKSTEP,
         rerun: Callable[[Plan, str], str] | None = None,
+        labs: bool = False,
     ) -> None:
-        super().__init__(ledger, executor, cut, show, stop, rerun)
+        super().__init__(ledger, executor, cut, show, stop, rerun, labs)
         self._lockstep = lockstep
         self._suspects: set[str] = set()
         self._heart = Heart(self._films, self._claims.renew)
