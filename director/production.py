@@ -29,8 +29,6 @@ from .survey import Survey
 from .underway import MOST_MENDS, FilmUnderWay, Heart
 
 log = logging.getLogger("longtake.production")
-GRACE = 2.0
-"""Seconds that cameras get to stop between two steps."""
 TICK = 0.2
 LOOK = 1.0
 """Seconds between two looks at hours that are spent and at clips that others render."""
@@ -249,7 +247,7 @@ class Production(Stage):
         if self._dispatch.executor is None:
             return
         self._dispatch.executor.cancel()
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + self._stop.grace
         while self._dispatch.jobs and time.monotonic() < deadline:
             for event in self._dispatch.executor.wait(TICK):
                 self._handle(event)
