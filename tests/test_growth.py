@@ -16,6 +16,7 @@ from cluster import ray_growth, ray_nodes
 from cluster.errors import NoCamera
 from cluster.ray_labs import Labs
 from cluster.ray_pool import RayPool, Terms
+from storage.files import Files
 from tests.commandline import Longtake, decoded
 from tests.growing import growing, looking_on, workers
 from tests.nodes import until
@@ -37,22 +38,38 @@ def seated(pool: RayPool, demand: int, cameras: int) -> None:
     until(look, 120)
 
 
-@pytest.mark.parametrize("second", [True, pytest.param(False, marks=LONG)], ids=["second", "first"])
-def test_a_pool_grows_from_nothing_and_shrinks_to_it(second: bool, tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_growth, "SPARE_SECONDS", 3.0)
+def test_a_pool_begins_on_a_cluster_without_a_worker(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    with growing(True, GPU) as (address, environment), looking_on(address, environment):
+        assert not workers()
+        files = str(tmp_path / "files")
+        labs = Labs(files)
+        assert labs.each(Files.exists, ["sha256-" + "0" * 64]) == [False]
+        assert not workers(), "cheap work asks for no node"
+        pool = RayPool(Terms(files, cameras=1, device="cpu"), labs)
+        assert pool.gpus == 1.0, "it was asked whether GPUs can come"
+        seated(pool, 5, 1)
+        assert workers() == 1
+        assert not len(pool._wishes), "all that --cameras allows are there"
+
+
+@LONG
+@pytest.mark.parametrize("second", [True, False], ids=["second", "first"])
+def test_a_pool_grows_with_the_work_and_shrinks_with_it(second: bool, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_growth, "SPARE_SECONDS", 3.0)
     monkeypatch.setattr(ray_nodes, "SETTLE_SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
     with growing(second, GPU) as (address, environment), looking_on(address, environment):
         files = str(tmp_path / "files")
-        with pytest.raises(NoCamera, match=r"asks for 4 GPUs.* starts no node for such a camera"):
-            RayPool(Terms(files, gpus=4.0, device="cpu"), Labs(files))
         labs = Labs(files)
-        pool = RayPool(Terms(files, cameras=2, device="cpu"), labs)
-        assert pool.gpus == 1.0, "it was asked whether GPUs can come"
+        with pytest.raises(NoCamera, match=r"asks for 4 GPUs.* starts no node for such a camera"):
+            RayPool(Terms(files, gpus=4.0, device="cpu"), labs)
+        pool = RayPool(Terms(files, device="cpu"), labs)
         seated(pool, 5, 2)
-        assert workers() == 2
-        assert not len(pool._wishes), "all that --cameras allows are there"
+        assert workers() == 2, "max_workers"
+        assert len(pool._wishes) == 3
         until(lambda: pool.look(1) or len(pool.seats) == 1)
+        assert not len(pool._wishes)
         until(lambda: workers() == 1)
         pool.close()
         labs.close()
