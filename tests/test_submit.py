@@ -166,6 +166,7 @@ def cancelled(longtake: Longtake, ledger: Ledger, board: str, options: tuple[str
     until(ledger, run, RunState.RUNNING, "other")
     checkpoints = longtake.folder / ".longtake/files/checkpoints"
     wait(lambda: list(checkpoints.glob("*")))
+    assert "only: other:dawn" in longtake("runs").stdout
     followed = longtake.start("logs", "-f", run)
     assert f"{run} cancelled" in longtake("cancel", run, "--wait", timeout=600).stdout
     log, _ = followed.communicate(timeout=120)
