@@ -1,4 +1,4 @@
-"""One interface for wherever work runs: submit, withdraw, wait, cancel, close. `InProcess` runs it here."""
+"""One interface for wherever work runs: submit, withdraw, wait, desk, cancel, close. `InProcess` runs it here."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Protocol
 from .bookmark import Every
 from .camera import Camera
 from .darkroom import DecodeBeside
+from .desk import Desk
 from .job import ENDINGS, Event, Job, JobStopped, Sampled
 from .schedule import Schedule, Seat
 
@@ -38,6 +39,10 @@ class Executor(Protocol):
 
     def most_memory(self) -> int:
         """Bytes of the largest device that a camera has, 0 where nobody knows."""
+        ...
+
+    def desk(self) -> Desk | None:
+        """Where work that needs no camera is done, from any thread; None: by whoever asks."""
         ...
 
     def cancel(self) -> None:
@@ -98,6 +103,9 @@ class InProcess:
 
     def most_memory(self) -> int:
         return self._camera.worker().memory
+
+    def desk(self) -> Desk | None:
+        return None
 
     def cancel(self) -> None:
         with self._news:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from .bookmark import Every
 from .darkroom import DecodeBeside
+from .desk import Desk
 from .job import ENDINGS, ClipDone, Event, Failure, Job, JobDone, JobFailed, JobStopped, Sampled, Stepped
 from .parts import most_cameras
 from .ray_connection import Connection, gone
+from .ray_labs import Labs
 from .ray_parts import RayParts
-from .ray_pool import RayPool, RaySeat, Terms
+from .ray_pool import RayPool
+from .ray_seat import RaySeat, Terms
 from .schedule import Schedule, Seat
 
 log = logging.getLogger("longtake.ray")
@@ -39,7 +43,7 @@ class OnRay:
     aside: host -> why, of the nodes that the ledger has set aside; asked about once a second. decode_beside: as for
     `Camera`.
 
-    Raises, here and from `wait`:
+    Raises, here, with the first question or job, and from `wait`:
         ClusterUnreachable: no Ray at the address, or it went away.
         ClusterMismatch: Ray, Python or longtake have another version there.
         NoCamera: the cluster cannot hold even one camera.
@@ -61,15 +65,24 @@ class OnRay:
         self._schedule = Schedule()
         self._spare: list[Event] = []
         self._stopping = False
+        self._terms = Terms(where, cameras, gpus, device, checkpoint_every, aside, decode_beside)
         self._connection = Connection(address)
-        try:
-            terms = Terms(where, cameras, gpus, device, checkpoint_every, aside, decode_beside)
-            self._pool = RayPool(terms, self._schedule.gone)
-            # Checkpoints of a store elsewhere lie on the node that wrote them.
-            self._parts = RayParts(self._pool, self._schedule, self._begin_part, cameras, "://" not in where)
-        except BaseException:
-            self._connection.close()
-            raise
+        self._labs = Labs(where, lambda: self._connection.lost)
+
+    @cached_property
+    def _pool(self) -> RayPool:
+        """Begun with the first job: who has none may be on a cluster that has no room for a camera."""
+        return RayPool(self._terms, self._labs, self._schedule.gone)
+
+    @cached_property
+    def _parts(self) -> RayParts:
+        # What a camera keeps for others lies in the store; where that is elsewhere, it may be out of reach.
+        moves = "://" not in self._terms.files
+        return RayParts(self._pool, self._schedule, self._begin_part, self._terms.cameras, moves)
+
+    @property
+    def _begun(self) -> bool:
+        return "_pool" in vars(self)
 
     def submit(self, job: Job) -> None:
         if job.id in self._parts or any(each.id == job.id for seat in self._pool.seats for each in seat.jobs):
@@ -94,8 +107,13 @@ class OnRay:
     def most_memory(self) -> int:
         return self._pool.most_memory()
 
+    def desk(self) -> Desk:
+        return self._labs
+
     def cancel(self) -> None:
         self._stopping = True
+        if not self._begun:
+            return
         for job in [*self._schedule, *self._parts.cancel()]:
             self._schedule.remove(job.id)
             self._spare.append(JobStopped(job.id))
@@ -106,7 +124,9 @@ class OnRay:
     def close(self) -> None:
         try:
             if not self._connection.lost:  # without a head nobody can be told, and cameras end with their driver
-                self._pool.close()
+                if self._begun:
+                    self._pool.close()
+                self._labs.close()
         except RayError as error:
             log.warning("cameras could not be ended: %s", error)
         finally:
@@ -134,7 +154,7 @@ class OnRay:
 
     def _look_around(self, events: list[Event]) -> None:
         """Cameras that were hired have come up; nodes have come and gone; jobs wait."""
-        if not self._connection.alive():
+        if not self._connection.alive() or not self._begun:
             return
         demand = len(self._schedule) + self._parts.demand + sum(seat.job is not None for seat in self._pool.seats)
         events.extend(self._pool.look(0 if self._stopping else demand))
@@ -143,8 +163,9 @@ class OnRay:
 
     def _watched(self) -> dict[Any, RaySeat]:
         """What a busy camera, or one that is coming, will say next."""
-        those = [(ref, seat) for seat in self._pool.seats for ref in (seat.stream, seat.coming)]
-        those += [(ref, seat) for seat in self._pool.seats for _, ref in seat.dark.values()]
+        seats = self._pool.seats if self._begun else ()
+        those = [(ref, seat) for seat in seats for ref in (seat.stream, seat.coming)]
+        those += [(ref, seat) for seat in seats for _, ref in seat.dark.values()]
         return {ref: seat for ref, seat in those if ref is not None}
 
     def _hear(self, seat: RaySeat, job: Job, stream: Any) -> list[Event]:

@@ -10,8 +10,13 @@ import ray
 from ray._private.state import state
 
 from .errors import NoCamera
+from .ray_growth import grown, outlook
 
 SETTLE_SECONDS = 10.0
+_NO_GROWTH = (
+    " It has an autoscaler, which starts no node for such a camera: is there a kind of worker that has as much, and is "
+    "its max_workers above what runs? See `ray status`."
+)
 
 
 @dataclass(frozen=True)
@@ -55,26 +60,40 @@ def free(gpus: float) -> dict[str, int]:
 
 
 def settled(gpus: float | None) -> tuple[dict[str, Node], float]:
-    """The nodes, and the GPUs of a camera. A cluster that has just been started gets some seconds for its first node.
+    """The nodes, and the GPUs of a camera. A cluster that has just been started gets some seconds for its first node;
+    one with an autoscaler may have none yet, and is asked whether it can get some.
 
     Raises:
-        NoCamera: no node can hold a camera, or none has the GPUs that were asked for.
+        NoCamera: no node can hold a camera, or none has the GPUs that were asked for, and none will come.
     """
     limit = time.monotonic() + SETTLE_SECONDS
     while True:
         nodes = look()
-        try:
-            each = gpus_per_camera(gpus, nodes)
-            if any(node.room(each) for node in nodes.values()):
-                return nodes, each
-            raise NoCamera(
-                f"the cluster offers {ray.cluster_resources()}: a camera needs a CPU core, and the GPUs that it is to "
-                "have. Add a node and try again."
-            )
-        except NoCamera:
-            if time.monotonic() > limit:
-                raise
+        each, why = _room(gpus, nodes)
+        if each or (each is not None and gpus is not None):
+            return nodes, each
+        coming = grown(gpus, cores=each is not None)
+        if coming is not None:
+            return nodes, coming
+        if each is not None:
+            return nodes, each
+        if time.monotonic() > limit:
+            raise NoCamera(f"{why}{_NO_GROWTH if outlook().there else ''}")
         time.sleep(0.5)
+
+
+def _room(gpus: float | None, nodes: dict[str, Node]) -> tuple[float | None, str]:
+    """The GPUs of a camera for which there is room, else None and why not."""
+    try:
+        each = gpus_per_camera(gpus, nodes)
+    except NoCamera as error:
+        return None, str(error)
+    if any(node.room(each) for node in nodes.values()):
+        return each, ""
+    return None, (
+        f"the cluster offers {ray.cluster_resources()}: a camera needs a CPU core, and the GPUs that it is to have. "
+        "Add a node and try again."
+    )
 
 
 def gpus_per_camera(asked: float | None, nodes: dict[str, Node]) -> float:

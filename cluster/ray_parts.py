@@ -18,7 +18,8 @@ import ray
 from .beside import ON_ITS_WAY
 from .job import ENDINGS, Event, Job, JobDone, JobStopped
 from .parts import Shared, cameras_for, most_cameras
-from .ray_pool import RayPool, RaySeat
+from .ray_pool import RayPool
+from .ray_seat import RaySeat
 from .schedule import Schedule
 
 log = logging.getLogger("longtake.ray")

@@ -8,7 +8,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -17,9 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from storage.errors import StorageError
 
-from . import ray_nodes
-from .bookmark import Every
-from .darkroom import DecodeBeside
+from . import ray_growth, ray_nodes
 from .environment import code_version
 from .errors import ClusterError, ClusterMismatch, NoCamera
 from .job import Failure, Job, NodeSetAside, NodeTakenBack, Worker
@@ -27,6 +24,7 @@ from .ray_camera import RayCamera
 from .ray_connection import LOOK
 from .ray_labs import Labs
 from .ray_nodes import Node
+from .ray_seat import RaySeat, Terms
 from .trust import Trust
 
 log = logging.getLogger("longtake.ray")
@@ -40,73 +38,19 @@ IDLE_SECONDS = 5.0
 """Seconds that a camera may have nothing to do while another run waits for its place."""
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What a camera is. cameras: how many at most, None for as many as there is room for. gpus: that each takes, None
-    for one where there are any. device: as for `Camera`; `auto` is `cuda` where a camera has GPUs, else `cpu`.
-    every: what a crash may cost. aside: host -> why, of the nodes that the ledger has set aside. decode_beside: as for
-    `Camera`."""
-
-    files: str
-    cameras: int | None = None
-    gpus: float | None = None
-    device: str = "auto"
-    every: Every = field(default_factory=Every)
-    aside: Callable[[], Mapping[str, str]] = dict
-    decode_beside: DecodeBeside = "auto"
-
-
-@dataclass
-class RaySeat:
-    """A camera actor and what it is doing. coming: its first word, until it has been heard. worker: who it is, then.
-    leaving: why it gets no more jobs; empty while it does. lent: it goes to another run after its job. since: when it
-    was hired, or had its last job. dark: jobs that it decodes beside that one, by id, each with its stream. done: share
-    of the steps of its job that are made."""
-
-    name: str
-    node: Node
-    actor: Any
-    coming: Any = None
-    worker: Worker | None = None
-    memory: int = 0
-    warm: str | None = None
-    chain: str | None = None
-    job: Job | None = None
-    stream: Any = None
-    leaving: str = ""
-    lent: bool = False
-    since: float = field(default_factory=time.monotonic)
-    dark: dict[str, tuple[Job, Any]] = field(default_factory=dict)
-    done: float = 0.0
-
-    @property
-    def free(self) -> bool:
-        """May it be given a job now?"""
-        return self.worker is not None and self.job is None and not self.leaving and not self.lent
-
-    @property
-    def jobs(self) -> list[Job]:
-        """All that it has: the one that it samples comes last."""
-        return [job for job, _ in self.dark.values()] + ([self.job] if self.job else [])
-
-    def holds(self, job: Job) -> bool:
-        """Has it more memory than was too little for the job?"""
-        return not (job.memory and self.memory) or job.memory < self.memory
-
-
 class RayPool:
-    """Cameras that come and go. `gone` is called with the name of each that goes.
+    """Cameras that come and go. `gone` is called with the name of each that goes; labs: encode beside those with GPUs.
 
     Raises:
         NoCamera: the cluster has no room for a single camera, or not for one with the GPUs that were asked for.
     """
 
-    def __init__(self, terms: Terms, gone: Callable[[str], None] = lambda name: None) -> None:
-        self._terms, self._gone = terms, gone
+    def __init__(self, terms: Terms, labs: Labs, gone: Callable[[str], None] = lambda name: None) -> None:
+        self._terms, self._labs, self._gone = terms, labs, gone
         self.seats: list[RaySeat] = []
         self.trust = Trust()
         self.nodes, self.gpus = ray_nodes.settled(terms.gpus)
-        self._labs = Labs(terms.files) if self.gpus else None
+        self._wishes = ray_growth.Wishes(self.gpus)
         self._aside: dict[str, float] = {}  # host -> when
         self._told: set[str] = set()  # hosts that the ledger has set aside
         self._refused: dict[str, ClusterError] = {}  # node id -> why no camera can run there
@@ -136,23 +80,28 @@ class RayPool:
         events = self._respect_aside(now)
         self._leave()
         self._make_room(now)
+        self._let_spare_go(demand, now)
         self.hire(demand)
         self._insist_on_somebody(demand, now)
         return events
 
     def hire(self, demand: int) -> None:
-        """Open cameras until there is one for every job, or no room."""
+        """Open cameras until there is one for every job, or no room; for more room an autoscaler is asked."""
         limits = (demand, self._terms.cameras, self._share)
         wanted = min(each for each in limits if each is not None) - sum(not seat.leaving for seat in self.seats)
-        if wanted <= 0:
-            return
-        free = ray_nodes.free(self.gpus)
-        for _ in range(wanted):
-            node = self._best(free)
-            if node is None:
-                return
-            free[node.id] = free.get(node.id, 0) - 1
-            self._open(node)
+        stuck = self._stuck() if self._wishes.heard else []
+        if wanted > 0 or self._wishes:
+            free = ray_nodes.free(self.gpus)
+            for node_id in self._wishes.granted():
+                free[node_id] = free.get(node_id, 0) + 1
+                if wanted <= 0 and stuck:
+                    self.dismiss(stuck.pop())
+                    wanted += 1
+            while wanted > 0 and (node := self._best(free)) is not None:
+                free[node.id] = free.get(node.id, 0) - 1
+                self._open(node)
+                wanted -= 1
+        self._wishes.want(max(0, wanted) + len(stuck))
 
     def meet(self) -> None:
         """Hear the first word of cameras that were hired."""
@@ -197,10 +146,27 @@ class RayPool:
 
     def close(self) -> None:
         """Let all cameras go."""
+        self._wishes.want(0)
         for seat in list(self.seats):
             self.dismiss(seat)
-        if self._labs:
-            self._labs.close()
+
+    def _stuck(self) -> list[RaySeat]:
+        """Cameras that wait for room on nodes which other programs use."""
+        now = time.monotonic()
+        young = [seat for seat in self.seats if seat.coming is not None and now - seat.since > IDLE_SECONDS]
+        return [seat for seat in young if not ray_nodes.placed(seat.actor)]
+
+    def _let_spare_go(self, demand: int, now: float) -> None:
+        """Where an autoscaler takes nodes away that nobody uses, cameras go for which there has been no work."""
+        spare = sum(not seat.leaving for seat in self.seats) - demand if self._wishes.heard else 0
+        idle = [
+            seat for seat in self.seats if seat.free and not seat.dark and now - seat.since > ray_growth.SPARE_SECONDS
+        ]
+        for seat in idle[: max(0, spare)]:
+            log.warning("%s has nothing to do and lets %s go", seat.name, seat.node.host)
+            self.dismiss(seat)
+            if all(other.node.id != seat.node.id for other in self.seats):
+                self._labs.leave(seat.node.id)
 
     def _best(self, free: Mapping[str, int]) -> Node | None:
         """The node for one more camera: one with room at this moment, and of those the emptiest."""
@@ -231,7 +197,7 @@ class RayPool:
         there = NodeAffinitySchedulingStrategy(node.id, soft=False)
         # Two threads render; the others hear `stop`, neighbours in a chain, and whether it is alive.
         hired = ray.remote(RayCamera).options(max_concurrency=5, max_restarts=0, scheduling_strategy=there, **options)
-        lab = self._labs.on(node) if self._labs else None
+        lab = self._labs.on(node.id) if self.gpus else None
         how = (self._terms.every, lab, self._terms.decode_beside)
         actor = hired.remote(self._terms.files, name, device, threads, *how)
         self.seats.append(RaySeat(name, node, actor, actor.worker.remote()))
@@ -331,7 +297,7 @@ class RayPool:
             seat.lent = True
 
     def _insist_on_somebody(self, demand: int, now: float) -> None:
-        if self.seats or not demand:
+        if self.seats or not demand or self._wishes.coming():
             self._alone_since = None
             return
         self._alone_since = self._alone_since or now

@@ -11,15 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import (
+    AcceptStale,
     Cameras,
     CheckpointEvery,
     Data,
     Db,
     DecodeBeside,
+    Failed,
     Films,
+    From,
     GpusPerCamera,
+    Hook,
     Json,
+    Shots,
+    Stale,
     Storyboards,
+    Until,
     Webhooks,
     print_json,
 )
@@ -56,7 +63,14 @@ def submit(
     retry_held: RetryHeld = False,
     checkpoint_every: CheckpointEvery = "30",
     decode_beside: DecodeBeside = "auto",
+    hook: Hook = None,
     webhooks: Webhooks = True,
+    shot: Shots = None,
+    since: From = None,
+    until: Until = None,
+    failed: Failed = False,
+    stale: Stale = False,
+    accept_stale: AcceptStale = None,
     shared: Annotated[
         list[Path] | None,
         typer.Option("--shared", metavar="FOLDER", help="A folder that every node sees at the same path."),
@@ -73,22 +87,21 @@ def submit(
 ) -> None:
     """Hand storyboards to a Ray cluster and print the run's id: packed with their sounds and pictures, rendered there.
 
-    The ledger must be a Postgres that the cluster reaches, and the store a folder that it shares or a URL.
+    The ledger must be a Postgres that the cluster reaches, and the store a folder that it shares or a URL. With a
+    selection only those clips are rendered, and what they continue. Commands of `--hook` run on the cluster's head.
     """
     from .runs import document, reach, standing
+    from .selectors import selection
     from .session import Rendering, look
     from .submit import Handover, hand_over
 
-    rendering: dict[str, Any] = {
-        "cameras": cameras,
-        "gpus": gpus_per_camera,
-        "lockstep": lockstep,
-        "retry_held": retry_held,
-    }
-    rendering |= {"checkpoint_every": checkpoint_every, "decode_beside": decode_beside, "webhooks": webhooks}
+    rendering: dict[str, Any] = {"cameras": cameras, "gpus": gpus_per_camera, "lockstep": lockstep}
+    rendering |= {"retry_held": retry_held, "checkpoint_every": checkpoint_every, "decode_beside": decode_beside}
+    rendering |= {"webhooks": webhooks} | ({"hooks": hook} if hook else {})
     Rendering(**rendering).check()
     where = places(data, films, db)
-    how = Handover(rendering, shared or (), send or (), _films(films), db_there)
+    only, accepted = selection(shot or (), since, until, failed, stale), selection(accept_stale or ())
+    how = Handover(rendering, shared or (), send or (), _films(films), db_there, only, accepted)
     jobs = reach(address or "")
     with look(where, create=True) as session:
         run = hand_over(session, storyboards, how, jobs)

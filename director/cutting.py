@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 
+from cluster.desk import Desk
 from storage.errors import FileDamaged, FileMissing
 from storage.rows import Take
 
@@ -14,10 +15,17 @@ from .underway import FilmUnderWay
 
 
 class Cutting:
-    """True while a film is being cut, or is about to be."""
+    """True while a film is being cut, or is about to be.
 
-    def __init__(self, cut: Cutter, show: Quiet, takes: Mapping[str, Take]) -> None:
-        self._cut, self._show, self._takes = cut, show, takes
+    desk: where pictures are decoded and encoded; called by the loop when a cut asks for it. None: where the cut is.
+    """
+
+    def __init__(
+        self, cut: Cutter, show: Quiet, takes: Mapping[str, Take], desk: Callable[[], Desk | None] | None = None
+    ) -> None:
+        self._cut, self._show, self._takes, self._desk = cut, show, takes, desk
+        self._asked: deque[Future[Desk | None]] = deque()
+        self._closed = False
         self._scissors = ThreadPoolExecutor(1, thread_name_prefix="longtake-cut")
         self._ready: deque[FilmUnderWay] = deque()
         self._under_way: list[FilmUnderWay] = []
@@ -32,13 +40,14 @@ class Cutting:
 
     def turn(self) -> Iterator[tuple[FilmUnderWay, BaseException | None]]:
         """Begin what can be begun; the films whose cut has ended, with what went wrong."""
+        self._answer()
         while self._ready:
             film = self._ready.popleft()
             if film.result is None and film.cut is None and not film.missing:
                 self._show.film_cuts(film.plan)
                 keys = {clip.key for clip in film.plan.everything}
                 takes = {key: self._takes[key] for key in keys & self._takes.keys()}
-                film.cut = self._scissors.submit(self._cut, film.plan, film.production, takes)
+                film.cut = self._scissors.submit(self._cut, film.plan, film.production, takes, self._ask)
                 self._under_way.append(film)
         for film in [film for film in self._under_way if film.cut is None or film.cut.done()]:
             self._under_way.remove(film)
@@ -54,4 +63,25 @@ class Cutting:
 
     def close(self, wait: bool) -> None:
         """Cut no more. wait: until the cut that is under way is done."""
+        self._closed = True
+        for asked in self._asked:
+            asked.cancel()
         self._scissors.shutdown(wait=wait, cancel_futures=True)
+
+    def _ask(self) -> Desk | None:
+        """The desk, as a cut asks for it. The loop answers: only there may a cluster be joined."""
+        if self._desk is None:
+            return None
+        asked: Future[Desk | None] = Future()
+        self._asked.append(asked)
+        if self._closed:
+            asked.cancel()
+        return asked.result()
+
+    def _answer(self) -> None:
+        while self._asked and self._desk:
+            try:
+                self._asked[0].set_result(self._desk())
+            except Exception as error:
+                self._asked[0].set_exception(error)
+            self._asked.popleft()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 
+from cluster.desk import Desk
 from cluster.executor import Executor
 from cluster.job import Job, JobDone, Rank, Worker
 from shots.spec import ClipSpec, VidRD
@@ -42,8 +43,16 @@ class Dispatch:
         self._most: dict[_Alike, int] = {}  # clips that fit into a camera's memory together
         self._rungs: dict[_Alike, int] = {}
         self._apart: dict[_Alike, bool] = {}
+        self._begun = False
         self.executor: Executor | None = None
         self.jobs: dict[str, Shooting] = {}
+
+    def desk(self) -> Desk | None:
+        """Where work that needs no camera is done; a cluster is joined for it, and no camera hired."""
+        if self.executor is None:
+            with self._stop.at_once():
+                self._hired()
+        return self._hired().desk()
 
     def shooting(self, segment: Segment, suspect: bool = False) -> Shooting:
         """A segment to be rendered. suspect: after everything else."""
@@ -51,9 +60,10 @@ class Dispatch:
 
     def submit(self, shooting: Shooting) -> None:
         """Hand over a segment whose tail is there, and those that go on from it."""
-        if self.executor is None:
+        if not self._begun:
             with self._stop.at_once():  # a cluster may take its time to answer
-                self.executor = self._make()
+                self._hired().most_memory()
+                self._begun = True
         most = self._most.get(_alike(shooting.segment.specs[0]), len(shooting.segment.keys))
         divisible = shooting.worker is None and not shooting.segment.specs[0].together
         if most < len(shooting.segment.keys) and divisible:
@@ -125,6 +135,10 @@ class Dispatch:
         if event.apart and not self._apart.get(alike, False):
             self._apart[alike] = True
             self._ledger.remember_rung(alike[0], _device(worker.memory), _beside(alike), 1)
+
+    def _hired(self) -> Executor:
+        self.executor = self.executor or self._make()
+        return self.executor
 
     def _hand_over(self, shooting: Shooting, follows: str | None) -> None:
         if not shooting.job:

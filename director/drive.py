@@ -26,6 +26,7 @@ from .errors import UsageError
 from .insist import insist
 from .package import unpack
 from .places import Places
+from .selectors import selection
 from .session import Rendering, Session, look
 from .stop import Stop, Stopped
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("longtake.drive")
 BEAT = 2.0
 """Seconds between two words to the ledger."""
+STEP_SECONDS = 600.0
+"""Seconds that a step of a large model may take: so long a wish waits for cameras to stop, and write checkpoints."""
 ENDS = {0: RunState.DONE, 1: RunState.FAILED, 3: RunState.PARTIAL, 5: RunState.SPENT}
 WISHED = {"pause": RunState.PAUSED, "cancel": RunState.CANCELLED}
 
@@ -84,7 +87,10 @@ def _render(session: Session, run: Run, given: Mapping[str, Any], stop: Stop) ->
     how = Rendering(**({"on": "ray", "progress": "plain"} | submitted | dict(given)))
     how.check()
     session.ledger.run = run.id
-    results = session.render([str(board) for board in boards], how, stop)
+    said: Any = run.options
+    only, accepted = (selection(**said.get(name, {})) for name in ("only", "accept_stale"))
+    accept = None if accepted.everything else accepted
+    results = session.render([str(board) for board in boards], how, stop, selection=only, accept_stale=accept)
     if all(result.state == "done" for result in results):
         shutil.rmtree(folder, ignore_errors=True)
     return results
@@ -134,7 +140,7 @@ class _Voice:
                 wish = self._ledger.run_heard(self._run, self._number)
                 if wish in WISHED and self._stop.asked is None:
                     log.warning("asked to %s: it stops between two steps", wish)
-                    self._stop.asked = 75
+                    self._stop.grace, self._stop.asked = STEP_SECONDS, 75
             except StorageError as error:
                 log.warning("the ledger could not be told that the driver is there: %s", error)
             if self._over.wait(BEAT):

@@ -115,35 +115,56 @@ def assemble(
         FilmWrong: the result is not what the cut says.
         VideoUnreadable, StorageError: a take is missing or damaged.
     """
+    print_spec(cut.fps, deliver).check()
+    with workbench(out, guard) as bench:
+        return put_together(cut, takes, prints, deliver, out, bench, tags, base, on_step, check)
+
+
+def put_together(
+    cut: CutList,
+    takes: TakeFiles,
+    prints: PrintCache,
+    deliver: Deliver,
+    out: Path,
+    bench: Path,
+    tags: dict[str, str] | None = None,
+    base: Path = Path("."),
+    on_step: Callable[[int, int], None] | None = None,
+    check: bool = True,
+) -> FilmFile:
+    """All of `assemble` but for the film's name: it is left in the folder `bench` for `workbench` to publish."""
     spec = print_spec(cut.fps, deliver)
-    spec.check()
-    check_output(out)
-    with _workbench(out) as bench:
-        part = bench / out.name
-        runs = list(_runs(cut, takes, prints, spec, bench, on_step))
-        sound = film_sound(cut, base, CODECS[spec.codec].sound, bench)
-        frames = splice(runs, part, spec, tags, sound)
-        if frames != cut.frames:
-            raise FilmWrong(f"{out} came out with {frames} frames, and its cut has {cut.frames}: please report it")
-        if check:
-            check_spliced(runs, part, spec)
-        digest, size = _digest(part)
-        flush(part)  # before the guard, behind which others may wait
-        with guard or nullcontext():
-            publish(part, out)
-    log.info("wrote %s: %d frames, %d bytes", out, frames, size)
+    part = bench / out.name
+    runs = list(_runs(cut, takes, prints, spec, bench, on_step))
+    sound = film_sound(cut, base, CODECS[spec.codec].sound, bench)
+    frames = splice(runs, part, spec, tags, sound)
+    if frames != cut.frames:
+        raise FilmWrong(f"{out} came out with {frames} frames, and its cut has {cut.frames}: please report it")
+    if check:
+        check_spliced(runs, part, spec)
+    digest, size = _digest(part)
+    flush(part)  # before the guard, behind which others may wait
     return FilmFile(out, frames, cut.fps, deliver.size, deliver.codec, size, digest)
 
 
 @contextmanager
-def _workbench(out: Path) -> Iterator[Path]:
+def workbench(out: Path, guard: AbstractContextManager[None] | None = None) -> Iterator[Path]:
     """A hidden folder beside the film: same disk, so that the finished file needs no copy. Its name is the film's
-    own, so what a killed cut has left there is swept by the next one."""
+    own, so what a killed cut has left there is swept by the next one. At the end the film that was put into it gets
+    its name; `guard` is entered for that moment.
+
+    Raises:
+        OutputUnwritable: see `check_output`; or the disk is full, or fails.
+    """
+    check_output(out)
     bench = out.with_name(f".{out.name}.cut")
     shutil.rmtree(bench, ignore_errors=True)
     try:
         bench.mkdir(parents=True)
         yield bench
+        with guard or nullcontext():
+            publish(bench / out.name, out)
+        log.info("wrote %s: %d bytes", out, out.stat().st_size)
     except OSError as error:
         # What cannot be read has errors of its own by now; what is left is a full or failing disk.
         raise OutputUnwritable(

@@ -8,50 +8,35 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from cluster.desk import Desk, Here
 from shots.spec import canonical, digest
 from storage.files import Files
 from storage.ledger import Ledger
 from storage.rows import FilmVersion, Take
 
 from .cut import cut_list
-from .cutlist import CutList, to_dict
+from .cutlist import Body, CutList, to_dict
 from .errors import UsageError
 from .lineage import TAG, film_record, sidecar_of
 from .places import Places, file_digest
-from .planned import Deliver, Plan, PlannedClip
+from .planned import Deliver, Plan
 from .redaction import redacted
 from .soundmarks import Marks, check_new_sounds, digests, sound_files, sound_marks
+
+if TYPE_CHECKING:
+    from shots.prints import PrintSpec
 
 log = logging.getLogger("longtake.finish")
 CUT_VERSION = 1
 """Rises whenever the same cut list would give another film."""
 SHEETS_VERSION = 1
 """Rises whenever sheets are drawn in another way."""
-
-
-class Prints:
-    """The store's prints, as `edit.assemble` asks for them."""
-
-    def __init__(self, ledger: Ledger, files: Files, takes: tuple[str, ...], key: str) -> None:
-        self._ledger, self._files = ledger, files
-        self._known = ledger.prints_of(takes, key)
-
-    def get(self, take: str, key: str) -> Path | None:
-        """The print's file, if there is one whole."""
-        id = self._known.get(take)
-        return self._files.path(id) if id and self._files.verify(id) else None
-
-    def put(self, take: str, key: str, file: Path) -> Path:
-        """Keep a print."""
-        size = file.stat().st_size
-        id = self._ledger.record_print(take, key, self._files.put_file(file), size)
-        self._known[take] = id
-        return self._files.path(id)
 
 
 def film_identity(plan: Plan, takes: Mapping[str, Take], deliver: Deliver) -> str:
@@ -130,8 +115,14 @@ class Finish:
         if sound_files(plan):
             check_new_sounds(plan, _sounds_before(self._latest(plan)))
 
-    def __call__(self, plan: Plan, production: int, takes: dict[str, Take]) -> list[str]:
-        """Make the finished files of a film; returns their paths, films first."""
+    def __call__(
+        self, plan: Plan, production: int, takes: dict[str, Take], ask: Callable[[], Desk | None] = lambda: None
+    ) -> list[str]:
+        """Make the finished files of a film; returns their paths, films first.
+
+        ask: gives the desk at which pictures are decoded and encoded, when there is such work; None: this thread.
+        """
+        desk = cache(lambda: ask() or Here(self._files))
         cut, latest = _cut(plan, takes), self._latest(plan)
         sounds = sound_marks(plan, _sounds_before(latest))
         paths = []
@@ -142,9 +133,9 @@ class Finish:
             if before is not None and _up_to_date(out, identity, before):
                 _mend_sidecar(plan, out, before)
             else:
-                self._deliver(plan, production, takes, cut, deliver, identity, sounds)
+                self._deliver(plan, production, takes, cut, deliver, identity, sounds, desk())
             paths.append(str(out))
-        return paths + self._sheets(_for_other_eyes(plan, self._redact), takes)
+        return paths + self._sheets(_for_other_eyes(plan, self._redact), takes, desk)
 
     def _latest(self, plan: Plan) -> dict[str, FilmVersion]:
         """The last film that was written to each path."""
@@ -172,17 +163,20 @@ class Finish:
         deliver: Deliver,
         identity: str,
         sounds: Marks,
+        desk: Desk,
     ) -> None:
         from cluster.environment import code_version
 
-        from .edit import assemble, print_spec
+        from .edit import print_spec, workbench
+        from .labwork import FilmOrder, make_film
 
         out = self._film_path(deliver)
         record = film_record(plan, takes, code_version(), digests(sounds), self._ledger)
-        prints = Prints(self._ledger, self._files, cut.takes, print_spec(plan.fps, deliver).key)
         shown = redacted(record, self._redact)
         tags, guard = {TAG: canonical(shown)}, self._ledger.while_ours(production)
-        film = assemble(cut, self._files, prints, deliver, out, tags, plan.base, guard=guard)
+        with workbench(out, guard) as bench:
+            prints = self._prints(cut, print_spec(plan.fps, deliver), desk)
+            film = desk.home(make_film, FilmOrder(cut, prints, deliver, out, bench, tags, plan.base.absolute()))
         write_sidecar(out, shown, film.digest)
         facts = {"identity": identity, "deliver": asdict(deliver), "cut": to_dict(cut), "sounds": sounds}
         facts |= {"redact": list(self._redact)} if self._redact else {}
@@ -196,7 +190,19 @@ class Finish:
             canonical(record),
         )
 
-    def _sheets(self, plan: Plan, takes: dict[str, Take]) -> list[str]:
+    def _prints(self, cut: CutList, spec: PrintSpec, desk: Desk) -> dict[str, str]:
+        """Take -> stored print, of all takes that are copied from; those that are not there yet are made."""
+        from .labwork import PrintOrder, print_take
+
+        known = self._ledger.prints_of(cut.takes, spec.key)
+        takes = list(dict.fromkeys(element.take for element in cut.elements if isinstance(element, Body)))
+        made = desk.each(print_take, [PrintOrder(take, spec, known.get(take)) for take in takes])
+        for take, (id, size) in zip(takes, made, strict=True):
+            if known.get(take) != id:
+                known[take] = self._ledger.record_print(take, spec.key, id, size)
+        return known
+
+    def _sheets(self, plan: Plan, takes: dict[str, Take], desk: Callable[[], Desk]) -> list[str]:
         """Contact sheet and seam strips, drawn again when they do not show this film: each says what it shows."""
         from .drawing import what_it_shows
 
@@ -204,16 +210,10 @@ class Finish:
         seams = self._places.films.absolute() / f"{plan.film}.seams.png"
         shows = sheets_identity(plan, takes)
         if what_it_shows(contact) != shows or what_it_shows(seams) != shows:
-            from shots.frames import Frames, read_take
+            from .labwork import SheetsOrder, draw_sheets
 
-            from .seams import seam_strips
-            from .sheets import contact_sheet
-
-            def frames(clip: PlannedClip) -> Frames:
-                return read_take(self._files.open_verified(takes[clip.key].video))
-
-            contact_sheet(plan, frames, contact, shows)
-            seam_strips(plan, frames, seams, shows)
+            videos = {clip.key: takes[clip.key].video for clip in plan.clips}
+            desk().home(draw_sheets, SheetsOrder(plan, videos, contact, seams, shows))
         return [str(contact), str(seams)]
 
 

@@ -67,6 +67,11 @@ class Target:
         rest = f"/{SHOWN}" if address.path.strip("/") or address.query else ""
         return f"the web hook {address.scheme}://{host}{rest}"
 
+    @property
+    def secret(self) -> bool:
+        """Whether its address holds what may be a password or a token."""
+        return bool(self.url and _secrets(urlsplit(self.url)))
+
     def tell(self, document: dict[str, Any]) -> None:
         """Tell it, again where that may help. Raises OSError, HTTPException or HookFailed when it could not be told."""
         if self.url:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from cluster.desk import Desk
 from cluster.job import Failure, Worker
 from storage.rows import Take
 
@@ -36,7 +37,9 @@ class Observer(Protocol):
 class Cutter(Protocol):
     """Makes the finished files of a film from its takes; `Finish` is one."""
 
-    def __call__(self, plan: Plan, production: int, takes: dict[str, Take]) -> list[str]: ...
+    def __call__(
+        self, plan: Plan, production: int, takes: dict[str, Take], ask: Callable[[], Desk | None]
+    ) -> list[str]: ...
     def damaged(self, plan: Plan, takes: dict[str, Take]) -> list[str]: ...
 
 

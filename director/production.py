@@ -30,10 +30,8 @@ from .survey import Survey
 from .underway import MOST_MENDS, FilmUnderWay, Heart
 
 log = logging.getLogger("longtake.production")
-GRACE = 2.0
-"""Seconds that cameras get to stop between two steps."""
 SENDING = 10.0
-"""Seconds more for one that sends its checkpoint to a store elsewhere."""
+"""Seconds more for a camera that sends its checkpoint to a store elsewhere."""
 TICK = 0.2
 LOOK = 1.0
 """Seconds between two looks at hours that are spent and at clips that others render."""
@@ -46,7 +44,7 @@ class Production(Stage):
     """Renders films together: their clips share the cameras and a clip that two films need is rendered once.
 
     cut: called in a thread beside the loop, once for each film. rerun: plan, `shot/clip` -> the command that shows why
-    a clip is held.
+    a clip is held. labs: what the cut decodes and encodes is done where the executor says, and not by this process.
     """
 
     def __init__(
@@ -58,8 +56,9 @@ class Production(Stage):
         stop: Stop,
         lockstep: int = LOCKSTEP,
         rerun: Callable[[Plan, str], str] | None = None,
+        labs: bool = False,
     ) -> None:
-        super().__init__(ledger, executor, cut, show, stop, rerun)
+        super().__init__(ledger, executor, cut, show, stop, rerun, labs)
         self._lockstep = lockstep
         self._suspects: set[str] = set()
         self._heart = Heart(self._films, self._claims.renew)
@@ -252,7 +251,7 @@ class Production(Stage):
         if self._dispatch.executor is None:
             return
         self._dispatch.executor.cancel()
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + self._stop.grace
         while self._dispatch.jobs and time.monotonic() < deadline:
             for event in self._dispatch.executor.wait(TICK):
                 self._handle(event)

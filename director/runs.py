@@ -218,6 +218,7 @@ def document(found: Standing) -> dict[str, Any]:
         "note": found.note,
         "wish": run.wish,
         "films": list(run.films),
+        "only": _only(run),
         "submitted": _clock(run.created_at),
         "submitted_from": run.host,
         "cluster": last.address,
@@ -247,11 +248,19 @@ def show_runs(documents: Sequence[dict[str, Any]]) -> None:
         colour = COLOURS.get(one["state"], "yellow")
         console.print(Text(one["run"], "bold"), Text(one["state"], colour), f"submitted {one['submitted']}")
         wished = f"asked to {one['wish']}" if one["wish"] and one["state"] in ("running", "waiting") else ""
-        for line in (f"films: {', '.join(one['films'])}", wished, one["note"]):
+        only = one["only"] and f"only: {one['only']}"
+        for line in (f"films: {', '.join(one['films'])}", only, wished, one["note"]):
             if line:
                 console.print(f"  {line}", soft_wrap=True)
         if one["next"]:
             console.print(f"  next: {one['next']}", soft_wrap=True)
+
+
+def _only(run: Run) -> str:
+    """The clips that were selected, in words; empty for all."""
+    told: Any = run.options.get("only", {})
+    bounds = [f"{word} {told[name]}" for word, name in (("from", "since"), ("until", "until")) if name in told]
+    return ", ".join([*told.get("words", ()), *bounds, *(name for name in ("failed", "stale") if name in told)])
 
 
 def _next(found: Standing) -> str:

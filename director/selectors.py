@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .errors import UsageError
 from .planned import Plan, PlannedClip
@@ -47,6 +48,11 @@ class Selector:
         """The one place that is named; None for a range."""
         return self.first if self.first == self.last else None
 
+    def __str__(self) -> str:
+        """A word that means the same."""
+        film = f"{self.film}:" if self.film else ""
+        return film + str(self.place or f"{self.first or ''}..{self.last or ''}")
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -72,6 +78,13 @@ class Selection:
         words = tuple(found for selector in self.selectors for found in _bound_to(selector, plans))
         since, until = (_only(bound, plans) if bound else None for bound in (self.since, self.until))
         return replace(self, selectors=words, since=since, until=until)
+
+    def written(self) -> dict[str, Any]:
+        """What `selection` is to be told for the same selection; a bound one names films, and no files."""
+        said: dict[str, Any] = {"words": [str(selector) for selector in self.selectors]}
+        said |= {"since": self.since and str(self.since), "until": self.until and str(self.until)}
+        said |= {"failed": self.failed, "stale": self.stale}
+        return {name: value for name, value in said.items() if value}
 
     def of(self, plan: Plan, failed: Collection[str] = (), stale: Collection[str] = ()) -> tuple[PlannedClip, ...]:
         """The clips of `plan` that are meant, in film order. failed, stale: keys of the clips that are.

@@ -215,6 +215,7 @@ class Session:
                 stop=stop,
                 lockstep=how.lockstep,
                 rerun=partial(rerun, self.places),
+                labs=how.on == "ray",
             )
             return production.run(
                 plans, partial(self.survey, selection=selection, accept_stale=accept_stale), how.retry_held

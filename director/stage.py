@@ -46,7 +46,7 @@ log = logging.getLogger("longtake.production")
 class Stage(ABC):
     """Segments under way: submitted, at work, waiting, given up. What an event costs does not depend on how much waits.
 
-    rerun: plan, `shot/clip` -> the command that shows why a clip is held.
+    rerun: plan, `shot/clip` -> the command that shows why a clip is held. labs: the executor has a desk for cheap work.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Stage(ABC):
         show: Quiet,
         stop: Stop,
         rerun: Callable[[Plan, str], str] | None = None,
+        labs: bool = False,
     ) -> None:
         self._ledger, self._cutter, self._show, self._stop = ledger, cut, show, stop
         self._rerun = rerun
@@ -65,7 +66,7 @@ class Stage(ABC):
         self._wanted: dict[str, set[str]] = {}  # key -> films that want it
         self._waiting = Waiting(self._takes)
         self._dispatch = Dispatch(ledger, executor, stop, self._films, self._takes, self._waiting)
-        self._cutting = Cutting(cut, show, self._takes)
+        self._cutting = Cutting(cut, show, self._takes, self._dispatch.desk if labs else None)
         self._claims = Claims(ledger)
         self._elsewhere: list[Shooting] = []
         self._usurped = False  # some film was found to be another's and nobody has looked since

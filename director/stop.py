@@ -15,6 +15,9 @@ from typing import Any, Self
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75, signal.SIGHUP: 75}
 
+GRACE = 2.0
+"""Seconds that a person, or who else sends signals, is kept waiting."""
+
 
 class Stopped(BaseException):
     """Told to stop while nothing was under way that needs an orderly end. A BaseException, like KeyboardInterrupt."""
@@ -25,10 +28,12 @@ class Stopped(BaseException):
 
 
 class Stop:
-    """Context manager: handles the signals while it is open. `asked` is the exit code to end with, or None."""
+    """Context manager: handles the signals while it is open. `asked` is the exit code to end with, or None. `grace`:
+    seconds that cameras get to stop between two steps."""
 
     def __init__(self) -> None:
         self.asked: int | None = None
+        self.grace = GRACE
         self._patient = False
         self._before: dict[signal.Signals, Any] = {}
 

@@ -28,6 +28,8 @@ from storage.states import RunState
 from .errors import UsageError
 from .package import Contents, contents, pack
 from .places import Places
+from .planned import Plan
+from .selectors import Selection
 from .session import Session
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ class Handover:
     """How a run is to be handed over. `rendering`: fields of `session.Rendering` for the driver.
 
     shared: folders that every node sees at the same path. send: names of environment variables for the job.
-    films, database: as the cluster sees them, where that is not as it is here.
+    films, database: as the cluster sees them, where that is not as it is here. only: the clips to render.
+    accept_stale: those for which an earlier take will do.
     """
 
     rendering: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +53,8 @@ class Handover:
     send: Sequence[str] = ()
     films: Path | None = None
     database: str | None = None
+    only: Selection = field(default_factory=Selection)
+    accept_stale: Selection = field(default_factory=Selection)
 
 
 def hand_over(session: Session, storyboards: Sequence[str], how: Handover, jobs: Jobs) -> Run:
@@ -57,7 +62,8 @@ def hand_over(session: Session, storyboards: Sequence[str], how: Handover, jobs:
 
     Raises:
         StoryboardError, CutError, SoundUnreadable: what `render` would say.
-        UsageError: something that the cluster could not reach. ClusterUnreachable, JobRefused, StorageError.
+        UsageError: something that the cluster could not reach, clips that are not in the films, a hook that may hold a
+            secret. ClusterUnreachable, JobRefused, StorageError.
     """
     from .finish import check_apart
     from .soundmarks import check_new_sounds
@@ -66,6 +72,8 @@ def hand_over(session: Session, storyboards: Sequence[str], how: Handover, jobs:
     assert session.files is not None
     plans = session.plans(storyboards)
     check_apart(plans)
+    check_hooks(how.rendering.get("hooks", ()))
+    clips = _clips(session, plans, how)
     for plan in plans:
         check_new_sounds(plan, {})
     found = contents(plans)
@@ -73,7 +81,7 @@ def hand_over(session: Session, storyboards: Sequence[str], how: Handover, jobs:
     if not here:
         check_shared(session.places, how, found)
     environment = sent(how.send)
-    options = _options(session.places, how, here)
+    options = _options(session.places, how, here) | clips
     package = pack(found, session.files)
     name = f"{plans[0].film}-{secrets.token_hex(4)}"
     run = session.ledger.add_run(name, package, [plan.film for plan in plans], options, job_of(name, 1), jobs.address)
@@ -118,6 +126,23 @@ def sent(names: Sequence[str]) -> dict[str, str]:
     if missing:
         raise UsageError(f"--send {missing[0]}: no such variable here; set it, or leave the option out")
     return {name: os.environ[name] for name in names}
+
+
+def check_hooks(hooks: Sequence[str]) -> None:
+    """Refuse hooks that are none, and those that the ledger must not hold.
+
+    Raises:
+        UsageError: which one, and where to say it instead.
+    """
+    from .hooks import targets
+
+    for target in targets(hooks, ""):
+        if target.secret:
+            raise UsageError(
+                f"--hook {target.event}={target.shown}: what follows the host of a web address may be a secret, and "
+                "what is submitted stands in the ledger; say it in LONGTAKE_HOOKS in the cluster's environment, here "
+                "with --send LONGTAKE_HOOKS, or, when it is none, under `on:` in the storyboard"
+            )
 
 
 def is_here(address: str) -> bool:
@@ -186,6 +211,15 @@ def _ours(family: socket.AddressFamily, place: Any) -> bool:
         except OSError:
             return False
         return True
+
+
+def _clips(session: Session, plans: Sequence[Plan], how: Handover) -> dict[str, Any]:
+    """The selections for the driver, with films by their ids. Raises UsageError for what the films do not have."""
+    only, accepted = how.only.bound(plans), how.accept_stale.bound(plans)
+    for plan in plans:
+        session.survey(plan, only, None if accepted.everything else accepted)
+    said = {"only": only.written(), "accept_stale": accepted.written()}
+    return {name: value for name, value in said.items() if value}
 
 
 def _options(places: Places, how: Handover, here: bool) -> dict[str, Any]:

@@ -110,6 +110,9 @@ class FileMissing(FilesError):
         )
         self.id, self.path, self.shown = id, path, shown or str(path)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.id, self.path, self.shown)
+
 
 class FileDamaged(FilesError):
     """A stored file is not what it was: `id`, `path` and `shown` as above, `expected` and `found` (sha256, hex)."""
@@ -120,6 +123,9 @@ class FileDamaged(FilesError):
             "Its clip will be rendered again at the next run of the film; `longtake verify` lists all such files."
         )
         self.id, self.path, self.expected, self.found, self.shown = id, path, expected, found, shown or str(path)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.id, self.path, self.expected, self.found, self.shown)
 
 
 class StoreFull(FilesError):

@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ON_RAY = (
     "test_ray.py",
+    "test_growth.py",
     "test_nodes.py",
     "test_submit.py",
     "cluster/test_relay.py",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 from tests.commandline import SMALL, Longtake, decoded
 from tests.nodes import nodes, until
@@ -178,11 +179,44 @@ def cluster(folder: Path, environment: dict[str, str]):
         head.communicate(timeout=60)
 
 
-def test_a_cluster_that_runs_already(longtake: Longtake, small, tmp_path):
+def loaded_by(longtake: Longtake, *arguments: str) -> tuple[set[str], str]:
+    """Top-level modules that a command's process has loaded when it ends, and what it said."""
+    code = (
+        "import sys, json, atexit\n"
+        "names = lambda: sorted({m.split('.')[0] for m in sys.modules})\n"
+        "atexit.register(lambda: print('\\n@' + json.dumps(names()), file=sys.stderr))\n"
+        "from director.cli import main\n"
+        f"sys.argv = ['longtake', *{list(arguments)!r}]\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code]
+    where = {"cwd": longtake.folder, "env": longtake.environment}
+    done = subprocess.run(command, **where, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said, _, names = done.stderr.rpartition("@")
+    return set(json.loads(names)), said
+
+
+def made(films: Path, data: Path) -> dict[str, object]:
+    """What a render has made, without what says when and where: frames of the film, pixels of sheets, prints' bytes."""
+    found: dict[str, object] = {path.name: Image.open(path).tobytes() for path in films.glob("*.png")}
+    found["prints"] = {path.name for path in (data / "files").rglob("*.mp4")}
+    return found | {"film": decoded(films / "small.mp4")}
+
+
+def test_a_cluster_that_runs_already_and_a_driver_that_decodes_nothing(longtake: Longtake, small, tmp_path):
     longtake.environment["RAY_AUTH_MODE"] = "token"
+    board = SMALL.replace("frames: 26", "frames: 14").replace("steps: 4", "steps: 2")
+    small.write_text(board)
     with cluster(tmp_path, longtake.environment) as address:
         time.sleep(3)  # the raylet joins after the head's port is open
         longtake.environment["RAY_ADDRESS"] = address
-        done = longtake("render", "small.yaml", "--on", "ray", "--progress", "plain")
-    assert "rendering on camera-1" in done.stderr
-    assert decoded(tmp_path / "films/small.mp4")
+        loaded, said = loaded_by(longtake, *RENDER, "--on", "ray")
+        assert "rendering on camera-1" in said
+        assert not loaded & {"av", "moviepy"}, "encoding, cutting, checking and drawing are for labs"
+        small.write_text(board.replace("kind: crossfade, frames: 4", "kind: crossfade, frames: 2"))
+        loaded, said = loaded_by(longtake, *RENDER, "--on", "ray")
+        assert "rendering on" not in said, "there is nothing to render"
+        assert not loaded & {"av", "moviepy"}, "nor for a film that is only cut anew"
+    longtake("render", "small.yaml", "--films", "here/films", "--data", "here/data", "--progress", "plain")
+    assert made(tmp_path / "films", tmp_path / ".longtake") == made(tmp_path / "here/films", tmp_path / "here/data")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -29,12 +30,13 @@ from director.plan import plan
 from director.session import Session, look
 from director.stop import Stop
 from director.storyboard import load
-from director.submit import sent
+from director.submit import check_hooks, sent
 from storage.address import parse
 from storage.files import Files
 from storage.ledger import Ledger
 from storage.states import RunState
 from tests.commandline import SMALL, Longtake, decoded
+from tests.nodes import until as wait
 from tests.postgres import PASSWORD
 from tests.storage.test_upgrade import rows_of
 
@@ -146,10 +148,44 @@ def test_a_run_is_killed_paused_resumed_and_done_and_its_secrets_stay_here(
         found = run_of(longtake, run)
         assert [each["state"] for each in found["submissions"]] == ["lost", "paused", "done"]  # type: ignore[attr-defined]
         assert {p.run for p in ledger.productions("small")} == {run}
+        other = board.replace("id: small", "id: other").replace("seed: 7", "seed: 8").replace(f'bed: "{SOUND}"', "")
+        cancelled(longtake, ledger, other, options)
         nothing_secret(longtake, logs, postgres_url)
     assert decoded(tmp_path / "films/small.mp4")
     assert not list(tmp_path.rglob("pwned"))
     assert json.loads(longtake("verify", "--json").stdout)["ok"]
+
+
+def cancelled(longtake: Longtake, ledger: Ledger, board: str, options: tuple[str, ...]) -> None:
+    """A run of one shot is cancelled while its log is followed: it ends at once and in order, and holds nothing."""
+    (longtake.folder / "other.yaml").write_text(board)
+    mark = longtake.folder / "it's begun; $(touch pwned)"
+    chosen = ("--shot", "other.yaml:dawn", "--hook", f"film_begun={shlex.join(['touch', str(mark)])}")
+    options = (*options, "--checkpoint-every", "1 step")
+    run = longtake("submit", "other.yaml", *options, *chosen).stdout.strip()
+    until(ledger, run, RunState.RUNNING, "other")
+    checkpoints = longtake.folder / ".longtake/files/checkpoints"
+    wait(lambda: list(checkpoints.glob("*")))
+    assert "only: other:dawn" in longtake("runs").stdout
+    followed = longtake.start("logs", "-f", run)
+    assert f"{run} cancelled" in longtake("cancel", run, "--wait", timeout=600).stdout
+    log, _ = followed.communicate(timeout=120)
+    assert followed.returncode == 0
+    assert "asked to cancel" in log, "it was followed to its end"
+    assert mark.exists()
+
+    assert "there is nothing to cancel" in longtake("cancel", run, code=2).stderr
+    assert "was cancelled; submit its storyboards again" in longtake("resume", run, code=2).stderr
+    assert list(checkpoints.glob("*")), "what was sampled is not lost"
+    assert not ledger.holds()
+    (made,) = ledger.productions("other")
+    assert made.run == run
+    states = {str(a.state) for slate in ledger.slates(made.id) for a in ledger.attempts(slate.key)}
+    assert "interrupted" in states <= {"done", "interrupted"}
+    longtake("render", "other.yaml", "--shot", "dawn/1", "--progress", "plain", code=3)  # nobody stands in the way
+    keys = [slate.key for slate in ledger.slates(ledger.productions("other")[0].id) if slate.shot == "night"]
+    assert keys
+    assert not [ledger.attempts(key) for key in keys if ledger.attempts(key)], "nor was it ever rendered"
 
 
 def silence() -> bytes:
@@ -177,7 +213,8 @@ def nothing_secret(longtake: Longtake, logs: Path, url: str) -> None:
         text=True,
         check=True,
     ).stdout
-    assert told.count("director drive") >= 3
+    assert told.count("director drive") >= 4
+    assert "JobStatus.RUNNING" not in told, "a run's job ends with it"
     texts = {"jobs": told, "ledger": str(rows_of(url))}
     texts |= {str(path): path.read_text(errors="replace") for path in logs.rglob("*") if readable(path)}
     for where, text in texts.items():
@@ -281,6 +318,14 @@ class TestGone:
         with pytest.raises(UsageError, match="holds a password") as refused:
             runs.reach("https://me:s3cr3t-w0rd@head:8265")
         assert "s3cr3t" not in str(refused.value)
+
+    def test_a_hook_that_may_hold_a_secret_is_not_recorded(self):
+        check_hooks(["film_done=https://farm.example/done", "film_done=notify 'a film'"])
+        with pytest.raises(UsageError, match="stands in the ledger; say it in LONGTAKE_HOOKS") as refused:
+            check_hooks(["film_done=https://hooks.example/services/T0123456789abcdef"])
+        assert "T0123456789abcdef" not in str(refused.value)
+        with pytest.raises(UsageError, match="there is no event 'film_over'"):
+            check_hooks(["film_over=notify"])
 
     def test_names_that_nobody_knows(self, session, run, tmp_path, monkeypatch):
         monkeypatch.delenv("LONGTAKE_DB_URL", raising=False)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.desk import Desk
 from storage.ledger import Ledger
 from storage.rows import Take
 
@@ -67,7 +68,9 @@ def mixed(films: int, chains: int, seed: int = 1) -> list[Plan]:
 class _NoCut:
     """Films that are finished when their clips are."""
 
-    def __call__(self, plan: Plan, production: int, takes: dict[str, Take]) -> list[str]:
+    def __call__(
+        self, plan: Plan, production: int, takes: dict[str, Take], ask: Callable[[], Desk | None]
+    ) -> list[str]:
         return []
 
     def damaged(self, plan: Plan, takes: dict[str, Take]) -> list[str]:

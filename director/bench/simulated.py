@@ -98,6 +98,9 @@ class Simulated:
     def most_memory(self) -> int:
         return self._most
 
+    def desk(self) -> None:
+        return None
+
     def wait(self, timeout: float) -> Sequence[Event]:
         self._seat_all()
         events, self._spare = self._spare, []

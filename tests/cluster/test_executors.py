@@ -18,6 +18,7 @@ from cluster.ray_executor import OnRay
 from cluster.ray_nodes import Node, gpus_per_camera
 from shots.models import describe
 from shots.spec import ClipSpec, ModelRef, Recipe, Sampler
+from storage.errors import FileDamaged, FileMissing
 from storage.files import Files
 
 
@@ -113,6 +114,25 @@ def test_ray_gives_the_same_frames_also_group_after_group(here, ray, store):
     tail = [e.take.tail for e in first if isinstance(e, ClipDone)][-1]
     ray.submit(Job("b2", "f", "s", 3, specs[2:], tail))
     assert digests(first) | digests(finish(ray)) == digests(here)
+
+
+def test_labs_do_what_they_are_given_in_order_and_say_what_was_wrong(ray, store):
+    files, desk = Files(store), ray.desk()
+    ids = [files.put_bytes(b"x" * n) for n in range(1, 30)]
+    assert desk.each(Files.size, ids) == list(range(1, 30))
+    (lab,) = [p for p in psutil.Process().children(recursive=True) if p.name().startswith("ray::Lab")]
+    lab.kill()
+    assert desk.home(Files.size, ids[4]) == 5
+    assert desk.each(Files.size, ids) == list(range(1, 30)), "one that died is there again"
+    files.path(ids[3]).chmod(0o600)
+    files.path(ids[3]).write_bytes(b"")
+    files.remove(ids[6])
+    with pytest.raises(FileDamaged) as damaged:
+        desk.each(Files.open_verified, ids[:5])
+    assert damaged.value.id == ids[3], "the very error, for whoever makes the clip again"
+    with pytest.raises(FileMissing) as missing:
+        desk.home(Files.open_verified, ids[6])
+    assert (missing.value.id, str(missing.value)) == (ids[6], str(FileMissing(ids[6], missing.value.path)))
 
 
 def test_a_killed_worker_fails_its_job_and_is_replaced(here, ray):

@@ -36,7 +36,12 @@ def plan(film_studio: Studio):
     ],
 )
 def test_what_is_meant(plan, words, options, meant) -> None:
-    assert " ".join(str(clip.slate) for clip in selection(words, **options).of(plan)) == meant
+    chosen = selection(words, **options)
+    assert " ".join(str(clip.slate) for clip in chosen.of(plan)) == meant
+    bound = chosen.bound([plan])
+    again = selection(**bound.written())  # as a run has it in the ledger
+    assert again.written() == bound.written()
+    assert again.of(plan) == chosen.of(plan)
 
 
 def test_failed_and_stale_keep_what_is_either(plan) -> None:
