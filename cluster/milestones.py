@@ -49,8 +49,10 @@ class Milestones(Bookmark):
     def close(self) -> None:
         """All clips are stored. Where they are a part, the others may need its checkpoints yet: see `forget`."""
         if self._part is None:
-            forget(self._store, self._keys)
+            self._store.drop(self._name)  # in the place of what waits to be sent
         self._store.flush(DROP_SECONDS)  # what came to a store elsewhere after `forget` would stay there
+        if self._part is None:
+            forget(self._store, self._keys)
 
     def _found(self) -> dict[int, Checkpoint]:
         from shots.checkpoint import Checkpoint

@@ -13,9 +13,11 @@ from .job import ENDINGS, ClipDone, Event, Job, JobDone, JobFailed, JobStopped, 
 
 def most_cameras(job: Job) -> int:
     """How many cameras can share a job: one for each `lockstep` of its windows. Drafts end in the middle of sampling,
-    which parts cannot do."""
-    first = job.specs[0]
-    if not job.lockstep or job.part or not isinstance(first.recipe.chain, Windows) or first.sampler.stop_after:
+    which parts cannot do, and without an overlap they would not hear of each other."""
+    chain = job.specs[0].recipe.chain
+    if not isinstance(chain, Windows) or not chain.overlap or job.specs[0].sampler.stop_after:
+        return 1
+    if not job.lockstep or job.part:
         return 1
     return -(-len(job.specs) // job.lockstep)
 

@@ -25,9 +25,10 @@ log = logging.getLogger("longtake.ray")
 
 
 class RayCamera:
-    """A `Camera` inside a Ray actor (several threads: one renders, the others hear `stop` and the neighbours).
+    """A `Camera` inside a Ray actor.
 
-    Calls may overtake each other, so what is said about a job before its `shoot` has begun is kept for it.
+    Of its threads one renders, another may decode beside it, and the others hear `stop` and the neighbours. Calls may
+    overtake each other, so what is said about a job before its `shoot` has begun is kept for it.
     """
 
     def __init__(

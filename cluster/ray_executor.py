@@ -76,7 +76,7 @@ class OnRay:
 
     @cached_property
     def _parts(self) -> RayParts:
-        # What a camera keeps for others lies in the store; where that is elsewhere, it may be out of reach.
+        # A job moves of its own accord only where that cannot cost a step: a store elsewhere may be out of reach.
         moves = "://" not in self._terms.files
         return RayParts(self._pool, self._schedule, self._begin_part, self._terms.cameras, moves)
 
@@ -207,13 +207,13 @@ class OnRay:
         for job in seat.jobs:
             message = f"{told} while {seat.name} on {seat.node.host} rendered {job.film} {job.shot}"
             failed = JobFailed(job.id, Failure("WorkerDied", message, log_tail=str(error), worker=True))
-            events += self._end(seat, job, failed)
+            events += self._end(seat, job, failed, job is seat.jobs[-1])  # one death is one failure of its node
         if seat in self._pool.seats:
             self._pool.dismiss(seat)
         return events
 
-    def _end(self, seat: RaySeat, job: Job, event: Event) -> list[Event]:
-        """A camera's job has ended: the one place where that happens."""
+    def _end(self, seat: RaySeat, job: Job, event: Event, counts: bool = True) -> list[Event]:
+        """A camera's job has ended: the one place where that happens. counts: a failure is one of its node, too."""
         if seat.dark.pop(job.id, None) is None:
             seat.job, seat.stream = None, None
             self._spent(seat, job)
@@ -224,7 +224,7 @@ class OnRay:
             events = [JobStopped(job.id)]
         elif seat.leaving and isinstance(event, JobStopped | JobFailed):
             events = [JobStopped(job.id, seat.leaving)]
-        elif isinstance(event, JobFailed):
+        elif isinstance(event, JobFailed) and counts:
             events += self._pool.failed(seat, job, event.failure)
         events[:1] = self._parts.told(job, events[0])
         if (seat.leaving or seat.lent) and not seat.jobs:

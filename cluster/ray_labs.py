@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import ActorUnschedulableError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from storage.files import Files
@@ -62,10 +63,15 @@ class Labs:
         self._files, self._lost = files, lost
         self._labs: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self._closed = False
 
     def on(self, node_id: str) -> Any:
-        """The handle of the node's lab. One that dies is started again, and what it was doing is done again."""
+        """The handle of the node's lab. One that dies is started again, and what it was doing is done again.
+
+        Raises ClusterUnreachable after `close`.
+        """
         with self._lock:
+            self._check_open()
             if node_id not in self._labs:
                 there = NodeAffinitySchedulingStrategy(node_id, soft=False)
                 hired = ray.remote(Lab).options(
@@ -75,7 +81,7 @@ class Labs:
             return self._labs[node_id]
 
     def each(self, work: Callable[[Files, T], R], things: Sequence[T]) -> list[R]:
-        """`work` of each thing, in order, spread over the labs of all nodes where cameras have been.
+        """`work` of each thing, in order, spread over the labs that cameras with GPUs have beside them, else here.
 
         Raises what `work` does; ClusterUnreachable.
         """
@@ -90,7 +96,7 @@ class Labs:
                 n, tries, node = busy.pop(ref)
                 try:
                     done[n] = _got(ref)
-                except RayActorError:
+                except (RayActorError, ActorUnschedulableError):  # it died, or its node did
                     self._forget(node)
                     if tries + 1 >= TRIES:
                         raise
@@ -106,21 +112,24 @@ class Labs:
         return result
 
     def leave(self, node_id: str) -> None:
-        """End the lab of a node that is to be free."""
+        """End the lab of a node that is to be free, or not to be used; that is gone, perhaps."""
         with self._lock:
             lab = self._labs.pop(node_id, None) if node_id != _home() else None
         if lab is not None:
-            ray.kill(lab)
+            with suppress(RayError):
+                ray.kill(lab)
 
     def close(self) -> None:
-        """End them all."""
-        for lab in self._labs.values():
+        """End them all. Who still waits for one is told so: nothing may reach for Ray any more."""
+        with self._lock:
+            self._closed, labs, self._labs = True, list(self._labs.values()), {}
+        for lab in labs:
             ray.kill(lab)
-        self._labs.clear()
 
     def _idle(self, busy: Sequence[str]) -> str | None:
         """The node whose lab has least to do; None when all have enough."""
         with self._lock:
+            self._check_open()
             nodes = [*self._labs] or [_home()]
         best = min(nodes, key=busy.count)
         return best if busy.count(best) < ATONCE else None
@@ -131,10 +140,15 @@ class Labs:
 
     def _ready(self, refs: list[Any]) -> list[Any]:
         """Those that are done, after a glance at most."""
+        self._check_open()
         ready, _ = ray.wait(refs, num_returns=1, timeout=GLANCE)
         if not ready and self._lost():
             raise gone("nobody answers")
         return list(ready)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise gone("this run has left it")
 
 
 def _got(ref: Any) -> Any:

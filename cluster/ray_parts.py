@@ -56,8 +56,13 @@ class RayParts:
 
     @property
     def demand(self) -> int:
-        """Cameras that those that wait could do with."""
-        return sum(most_cameras(job) for job, _ in self._apart.values())
+        """Cameras that those that wait could do with, and those that began on too few, beyond what they have."""
+        lacking: dict[str, int] = {}
+        for seat in self._pool.seats if self._moves else ():
+            job = self._whole(seat)
+            if job is not None and job.id not in self._stopping and seat.done < EARLY:
+                lacking[job.id] = max(0, cameras_for(job, most_cameras(job)) - len(self._at_work(job)))
+        return sum(most_cameras(job) for job, _ in self._apart.values()) + sum(lacking.values())
 
     def submit(self, job: Job) -> bool:
         """Let a job wait for cameras; false when one will do, or there is but one."""
@@ -82,8 +87,12 @@ class RayParts:
     def let_in(self) -> None:
         """Those that need not wait for cameras any more are scheduled: all are there, or no more are coming."""
         free, now = sum(seat.free for seat in self._pool.seats), time.monotonic()
-        coming = any(seat.coming is not None for seat in self._pool.seats)
+        coming = self._pool.growing or any(seat.coming is not None for seat in self._pool.seats)
+        anybody = any(seat.worker for seat in self._pool.seats)
         for job, since in list(self._apart.values()):
+            if not anybody:  # patience begins with the first camera
+                self._apart[job.id] = job, now
+                continue
             settled = self._pool.looked > since and not coming
             if settled or free >= most_cameras(job) or now - since > PATIENCE:
                 del self._apart[job.id]
@@ -92,7 +101,7 @@ class RayParts:
     def begin(self, seat: RaySeat, job: Job, idle: list[RaySeat]) -> bool:
         """Begin a job on this camera and, at the same time, on those that got nothing; false when there are none."""
         model = job.specs[0].model.digest
-        others = [each for each in idle if each.holds(job)]
+        others = [each for each in idle if each.holds(job) and not each.dark]  # or all would wait for its decoder
         others.sort(key=lambda each: (each.name == job.avoid, each.warm != model))
         seats = [seat, *others][: cameras_for(job, 1 + len(others))]
         if len(seats) == 1:
@@ -107,12 +116,12 @@ class RayParts:
 
     def widen(self) -> None:
         """Cameras have nothing to do: a job that more of them could render stops, to go on on more."""
-        idle = [seat for seat in self._pool.seats if seat.free]
+        idle = [seat for seat in self._pool.seats if seat.free and not seat.dark]
         for seat in [seat for seat in self._pool.seats if seat.job] if idle and self._moves else ():
             job = self._whole(seat)
             if job is None or job.id in self._stopping or seat.done >= EARLY:
                 continue
-            at_work = [each for each in self._pool.seats if each.job and each.job.whole == job.id]
+            at_work = self._at_work(job)
             more = cameras_for(job, len(at_work) + sum(each.holds(job) for each in idle)) > len(at_work)
             if more and len(at_work) == self._begun(job) and not any(each.leaving or each.lent for each in at_work):
                 self._stopping[job.id] = WIDER
@@ -143,6 +152,9 @@ class RayParts:
         for other in self._pool.seats:
             if other.job and other.job.part and job.id in (other.job.part.left, other.job.part.right):
                 other.actor.lose.remote(job.id, why)
+
+    def _at_work(self, job: Job) -> list[RaySeat]:
+        return [each for each in self._pool.seats if each.job and each.job.whole == job.id]
 
     def _whole(self, seat: RaySeat) -> Job | None:
         """The job that a camera renders, alone or with others, when more could share it."""

@@ -150,6 +150,11 @@ class RayPool:
         for seat in list(self.seats):
             self.dismiss(seat)
 
+    @property
+    def growing(self) -> bool:
+        """Are nodes on their way that an autoscaler was asked for?"""
+        return self._wishes.coming()
+
     def _stuck(self) -> list[RaySeat]:
         """Cameras that wait for room on nodes which other programs use."""
         now = time.monotonic()
@@ -238,6 +243,7 @@ class RayPool:
         log.warning("%s is not used: %s", seat.node.host, why)
         self._refused[seat.node.id] = why
         self.dismiss(seat)
+        self._labs.leave(seat.node.id)
         self._leave()
 
     def _respect_aside(self, now: float) -> list[NodeSetAside | NodeTakenBack]:
@@ -270,6 +276,7 @@ class RayPool:
         for seat in [seat for seat in self.seats if not seat.leaving]:
             node = self.nodes.get(seat.node.id)
             if node is None:
+                self._labs.leave(seat.node.id)
                 if not seat.jobs:
                     self.dismiss(seat)
             elif seat.node.id not in usable:

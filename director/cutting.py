@@ -64,7 +64,7 @@ class Cutting:
     def close(self, wait: bool) -> None:
         """Cut no more. wait: until the cut that is under way is done."""
         self._closed = True
-        for asked in self._asked:
+        for asked in list(self._asked):  # a cut may just ask
             asked.cancel()
         self._scissors.shutdown(wait=wait, cancel_futures=True)
 

@@ -208,7 +208,8 @@ class Production(Stage):
             film.exhausted = why
             log.warning("%s: %s; its cameras stop between two steps", film.plan.film, why)
             self._leave(film)
-        if film.exhausted and not film.at_work and film.cut is None:
+        mine = [each for each in self._dispatch.jobs.values() if each.segment.film == film.plan.film]
+        if film.exhausted and not any(each.worker for each in mine) and film.cut is None:
             self._end(film)
 
     def _leave(self, film: FilmUnderWay) -> None:

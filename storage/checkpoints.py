@@ -93,9 +93,11 @@ class Checkpoints:
         """Let go of what is not sent yet."""
 
     def drop(self, name: str) -> None:
-        """Remove a checkpoint; one that is not there is no matter."""
-        with contextlib.suppress(OSError):
-            (self.folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
+        """Remove a checkpoint, and what a process that was killed has half-written of one; that there is none is no
+        matter."""
+        for path in (self.folder / f"{name}{SUFFIX}", *self.folder.glob(f"{name}.*.partial")):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def held(self) -> dict[Path | str, Held]:
         """All that lies here, half-written ones of dead processes among it. Those elsewhere by their address."""

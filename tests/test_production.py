@@ -201,6 +201,7 @@ def test_lineage_of_a_clip_file_alone_and_of_the_sidecar(film, tmp_path_factory)
 def test_lineage_by_place_and_by_key(film):
     by_place = json.loads(film("lineage", "small:dawn/2", "--json").stdout)
     assert by_place["take"]["nfe"] == 8
+    assert by_place.pop("slate") == {"film": "small", "shot": "dawn", "clip": 2}
     assert json.loads(film("lineage", by_place["key"][:12], "--json").stdout) == by_place
     assert "small:dawn/2" not in film("lineage", "small:dawn/99", code=2).stdout
     film("lineage", "nothing", code=2)

@@ -146,6 +146,10 @@ def test_what_is_removed_is_gone_and_what_is_not_there_is_no_matter(tmp_path: Pa
     assert store.newest() == [new, old]
     assert store.remove([old, tmp_path / "gone already"]) == {old: 1}
     assert store.newest() == [new]
+    half, other = store.folder / "new.4711.partial", store.folder / "newer.4711.partial"
+    half.touch(), other.touch()
+    store.drop("new")
+    assert list(store.folder.iterdir()) == [other], "what was killed while it wrote one has left a half"
 
 
 def stored(files: Files, by: str = "longtake 1", step: int = 3) -> tuple[str, str]:

@@ -5,16 +5,18 @@ import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
 
-from cluster.errors import ClusterMismatch, NoCamera
+from cluster.errors import ClusterMismatch, ClusterUnreachable, NoCamera
 from cluster.executor import InProcess
 from cluster.job import ENDINGS, ClipDone, Job, JobDone, JobFailed, JobStopped, Sampled, Started, Stepped
 from cluster.notice import seconds_to_notice
 from cluster.ray_connection import refused
 from cluster.ray_executor import OnRay
+from cluster.ray_labs import Labs
 from cluster.ray_nodes import Node, gpus_per_camera
 from shots.models import describe
 from shots.spec import ClipSpec, ModelRef, Recipe, Sampler
@@ -264,3 +266,11 @@ def test_other_versions_of_ray_or_python_are_told_with_both():
     assert "2.9.0" in str(error)
     assert "2.60" in str(error)
     assert "\n" not in str(error)
+
+
+def test_labs_that_are_closed_reach_for_ray_no_more(tmp_path: Path) -> None:
+    labs = Labs(str(tmp_path))
+    labs.close()
+    for ask in (lambda: labs.each(Files.exists, ["x"]), lambda: labs.on("a node")):
+        with pytest.raises(ClusterUnreachable, match="this run has left it"):
+            ask()

@@ -274,6 +274,7 @@ def test_who_may_be_divided() -> None:
     draft = tuple(replace(each, sampler=replace(each.sampler, stop_after=3)) for each in job.specs)
     assert most_cameras(replace(job, specs=draft)) == 1
     assert most_cameras(replace(job, specs=tuple(specs_of(VidRD(2), 5, 6, STEPS)))) == 1
+    assert most_cameras(job_of(overlap=0)) == 1, "they would not hear of each other"
 
 
 def test_parts_are_even_and_know_their_neighbours() -> None:
@@ -355,3 +356,14 @@ def test_machines_without_a_shared_disk_go_on_from_a_store_elsewhere(
     made = shot.run(again)
     assert all(steps[0] > 1 for steps in shot.made.values()), "no part begins anew"
     assert torch.equal(torch.cat(made), whole(overlap))
+
+
+def test_what_waits_to_be_sent_does_not_come_after_the_job_is_done(tmp_path: Path) -> None:
+    far = f"memory://{tmp_path.name}/films"
+    job = job_of()
+    milestones = Milestones(RemoteCheckpoints(tmp_path / "here", far, 0.5), job, "me", Every(1000.0))
+    for step in (2, 4, STEPS):
+        milestones.keep(lambda step=step: checkpoint(job, step))
+    assert RemoteCheckpoints(tmp_path / "here", far, 0.5).held()
+    milestones.close()
+    assert not RemoteCheckpoints(tmp_path / "here", far, 0.5).held()

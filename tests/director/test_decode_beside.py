@@ -4,13 +4,16 @@ costs no sampling, and what was found out about memory is remembered."""
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
+
 from cluster.executor import InProcess
-from cluster.job import Event, Job, JobDone, Sampled, Started, Worker
+from cluster.job import ClipDone, Event, Job, JobDone, Sampled, Started, Worker
 from director.bench.cluster import run_loop, unseen
 from director.bench.simulated import Simulated, Times, film
 from director.observer import FilmResult, Quiet
@@ -44,7 +47,7 @@ def chain_of(model: ModelRef, clips: int) -> Plan:
 class Plain:
     """Films that are finished when their clips are."""
 
-    def __call__(self, plan: Plan, production: int, takes: dict[str, Take]) -> list[str]:
+    def __call__(self, plan: Plan, production: int, takes: dict[str, Take], ask: object) -> list[str]:
         return []
 
     def damaged(self, plan: Plan, takes: dict[str, Take]) -> list[str]:
@@ -174,3 +177,38 @@ def test_the_hours_of_a_film_count_a_camera_once(tmp_path: Path) -> None:
         results: list[FilmResult] = production.run([film("a", [3])], unseen)
     assert results[0].state == "done"
     assert max(seen) == 1
+
+
+class Dark(Simulated):
+    """What comes of a sampled job comes half a second later."""
+
+    def __init__(self) -> None:
+        super().__init__(1, Times(load=0.0, job=0.0))
+        self._kept: list[Event] = []
+        self._until = 0.0
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        if self._kept and time.monotonic() < self._until:
+            time.sleep(0.02)
+            return []
+        events, self._kept = self._kept, []
+        for event in [] if events else super().wait(timeout):
+            if not isinstance(event, ClipDone | JobDone):
+                events.append(event)
+                continue
+            if not self._kept:
+                events.append(Sampled(event.job, None))
+                self._until = time.monotonic() + 0.5
+            self._kept.append(event)
+        return events
+
+
+def test_a_film_whose_hours_are_spent_waits_for_what_is_being_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("director.production.LOOK", 0.05)
+    plan = film("a", [1])
+    plan = replace(plan, terms=replace(plan.terms, gpu_hours=1e-9))
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        (result,) = Production(ledger, Dark, Plain(), Quiet(), Stop(), lockstep=1).run([plan], unseen)
+    assert (result.state, result.rendered) == ("done", 1)

@@ -16,8 +16,8 @@ QUICK = Times(load=0.0, job=0.0)
 
 
 def test_whoever_stops_waits_for_a_checkpoint_that_is_being_sent(tmp_path, monkeypatch):
-    monkeypatch.setattr("director.production.GRACE", 0.3)
     stop = Stop()
+    stop.grace = 0.3
 
     class Slow(Simulated):
         """After a stop its camera says that it sends, and only at the n-th question that it has ended."""
