@@ -209,7 +209,8 @@ class Production(Stage):
             log.warning("%s: %s; its cameras stop between two steps", film.plan.film, why)
             self._leave(film)
         mine = [each for each in self._dispatch.jobs.values() if each.segment.film == film.plan.film]
-        if film.exhausted and not any(each.worker for each in mine) and film.cut is None:
+        # Without missing clips it is cut: the last one was still being decoded when the hours were over.
+        if film.exhausted and film.missing and not any(each.worker for each in mine) and film.cut is None:
             self._end(film)
 
     def _leave(self, film: FilmUnderWay) -> None:

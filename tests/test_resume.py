@@ -106,8 +106,8 @@ def test_what_one_machine_had_sampled_another_goes_on_with(
     had, arrived = checkpoint(small.parent, 1).step, checkpoint(shared, 1).step
     print(f"killed with a checkpoint of step {had}, and one of step {arrived} in the store")
     shutil.rmtree(small.parent)
-    assert seen.step <= arrived <= had
-    assert had - arrived <= 2 * 4, "an interval, and what was on its way"
+    assert seen.step <= arrived
+    assert abs(had - arrived) <= 2 * 4, "an interval, and what was on its way, there or to the disk"
     went_on = other(*render)
     assert WENT_ON.findall(went_on.stderr) == [str(arrived)]
     assert decoded(other.folder / "films/small.mp4") == undisturbed
