@@ -66,6 +66,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # else the driver begins transactions by itself, deferred
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA cache_size = -65536")  # 64 MiB: keys are hashes, so inserts touch pages everywhere
     _write_ahead(connection)
 
 
