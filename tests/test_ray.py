@@ -89,7 +89,11 @@ def test_soak_with_random_kills_makes_the_same_film_and_leaves_nothing(longtake:
         with contextlib.suppress(psutil.Error):
             below |= set(driver.children(recursive=True))
         killer.hear(line)
-    assert process.wait(timeout=240) == 0, lines[-30:]
+    code = process.wait(timeout=240)
+    assert code in (0, 3), lines[-30:]
+    if code == 3:  # a shot whose cameras were killed six times in a row is left to the next run
+        assert any("the worker died" in line for line in lines)
+        longtake(*ON_RAY, "--cameras", "2", timeout=600)
     assert killer.killed
     assert "Traceback" not in "".join(lines)
     assert not process.stdout.read().count("Raylet"), "Ray talks to the log, not where our documents go"
