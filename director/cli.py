@@ -277,12 +277,16 @@ def bench(
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller cases; ratios are rougher.")] = False,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="With methods: an embedded model, a folder or a hub id, instead of every family."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure longtake on this machine, as ratios against a named rival in the same run."""
     from .bench import run, show
 
-    tables = run(which or [], quick)
+    tables = run(which or [], quick, model)
     if as_json:
         print_json(tables)
     else:

@@ -92,10 +92,12 @@ class Group:
         """Every clip of x [K, C, F, h, w] on every branch; the only place where the network runs."""
         began = time.perf_counter()
         found = self._alone(x, level, branches) if self.model.pool else self._batched(x, level, branches)
+        checked = [self._checked(found[branch], x, level) for branch in branches]
+        # Only the check waits for an accelerator, which until then has just been told what to do.
         self.seconds += time.perf_counter() - began
         for k in range(len(x)):
             self.nfe[k] += len(branches)
-        return tuple(self.reading(self._checked(found[branch], x, level), x, level) for branch in branches)
+        return tuple(self.reading(outputs, x, level) for outputs in checked)
 
     def _alone(self, x: torch.Tensor, level: Level, branches: Sequence[Branch]) -> dict[Branch, torch.Tensor]:
         """One sample on one thread; a skipping pass follows its conditional one there, to use what that has left."""
@@ -160,9 +162,10 @@ class Group:
     def _checked(self, outputs: torch.Tensor, x: torch.Tensor, level: Level) -> torch.Tensor:
         if outputs.shape != x.shape:
             raise BadFootage(self._blame(0, level, f"shape {tuple(outputs.shape)} instead of {tuple(x.shape)}"))
-        for k, output in enumerate(outputs):
-            if not torch.isfinite(output).all():
-                raise BadFootage(self._blame(k, level, "values that are not finite numbers (NaN or infinity)"))
+        finite = torch.isfinite(outputs).flatten(1).all(1).tolist()
+        if not all(finite):
+            told = "values that are not finite numbers (NaN or infinity)"
+            raise BadFootage(self._blame(finite.index(False), level, told))
         return outputs
 
     def _blame(self, k: int, level: Level, what: str) -> str:

@@ -247,7 +247,7 @@ def _accelerator() -> str:
 
 def _pipeline(card: ModelCard) -> Any:
     family = BY_NAME[card.family]
-    with _quiet():
+    with quiet():
         import diffusers
 
         cls = getattr(diffusers, family.pipeline)
@@ -255,7 +255,7 @@ def _pipeline(card: ModelCard) -> Any:
     # Parts that decide no pixels (safety checkers, image encoders) are not loaded.
     settings = {part: None for part, of in index.items() if isinstance(of, list) and part not in family.parts}
     dtype, quantized = getattr(torch, card.dtype), card.loading.quantized
-    with _quiet():
+    with quiet():
         try:
             if quantized:
                 settings["quantization_config"] = config_of(quantized, dtype, {p: index[p][0] for p in quantized.parts})
@@ -290,7 +290,7 @@ def _tiled(vae: Any, loading: Loading) -> None:
 
 
 @contextmanager
-def _quiet() -> Any:
+def quiet() -> Any:
     """No loading bars and no advice of the libraries within: a render shows its own progress."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

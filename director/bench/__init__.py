@@ -89,10 +89,10 @@ def _storage(quick: bool) -> Result:
     return measure(quick)
 
 
-def _methods(quick: bool) -> Result:
+def _methods(quick: bool, model: str | None = None) -> Result:
     from .methods import measure
 
-    return measure(quick)
+    return measure(quick, model)
 
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
@@ -109,16 +109,25 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
 }
 
 
-def run(names: Sequence[str], quick: bool) -> dict[str, Any]:
-    """Run benchmarks by name, all when none is named.
+def run(names: Sequence[str], quick: bool, model: str | None = None) -> dict[str, Any]:
+    """Run benchmarks by name, all when none is named. model: what `methods` measures on instead of every family.
 
     Raises:
-        UsageError: no benchmark of that name.
+        UsageError: no benchmark of that name, or a model for another than `methods`.
     """
     for name in names:
         if name not in BENCHMARKS:
             raise UsageError(f"there is no benchmark {name!r}; choose from: {', '.join(BENCHMARKS)}")
-    results = [BENCHMARKS[name](quick) for name in names or BENCHMARKS]
+    if model is not None and set(names) != {"methods"}:
+        told = " ".join(names) or "all"
+        raise UsageError(
+            f"--model {model} with {told}: only `methods` takes a model; longtake bench methods --model ID"
+        )
+    results = []
+    with Console(stderr=True).status("") as status:
+        for name in names or BENCHMARKS:
+            status.update(f"measuring {name}")
+            results.append(BENCHMARKS[name](quick) if model is None else _methods(quick, model))
     return {
         "schema": "longtake.bench.v1",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),

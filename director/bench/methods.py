@@ -1,134 +1,147 @@
-"""Each method on the embedded models: its price, its wall time against plain CFG, and against doing it the plain way.
+"""What each method costs on each family: network evaluations, and wall time against two rivals in the same run.
 
-Rivals in the same run: the stock diffusers pipeline with CFG alone, clip after clip; and for skip guidance three full
-passes instead of a shared prefix.
+    longtake bench methods
+    longtake bench methods --model ID        a model of your own
+
+The rivals: the stock diffusers pipeline with CFG alone, clip after clip; and the same method done the straightforward
+way, which is three full passes for skip guidance and one clip after another for a chain. Without a GPU the families
+are small networks with made-up weights; with one, LTX-Video, Wan and AnimateDiff as large as the published ones.
 """
 
 from __future__ import annotations
 
+import itertools
+import logging
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial, partialmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from shots.models import ModelCard, describe
 from shots.price import bill
-from shots.spec import CfgPlusPlus, ClipSpec, IvMixed, ModelRef, NoChain, Pyoco, Recipe, Sampler, Stg, VideoGuide, VidRD
+from shots.spec import ClipSpec
 
 from . import Result, Row
+from .subjects import SCALE, Subject, chosen, embedded, full, small
 
-PROMPT = "a red boat floating over the sea by day"
-CLIPS = 4
+if TYPE_CHECKING:
+    from shots.shoot import LastPicture, Tail
 
-
-def recipes(card: ModelCard) -> dict[str, Recipe]:
-    """The methods that the model takes, each alone."""
-    half = card.latent_frames(card.frames_native) // 2
-    found = {
-        "CFG": Recipe(chain=NoChain()),
-        "CFG++": Recipe(CfgPlusPlus(), chain=NoChain()),
-        "PYoCo": Recipe(prior=Pyoco(), chain=NoChain()),
-        "VidRD": Recipe(chain=VidRD(half)),
-        "STG": Recipe(chain=NoChain(), stg=Stg()),
-        "VideoGuide (I 3, tau 3)": Recipe(chain=NoChain(), videoguide=VideoGuide(steps=3, tau=3)),
-    }
-    if card.frames_per_latent == 1:
-        found["IV-Mixed"] = Recipe(chain=NoChain(), iv_mixed=IvMixed(describe("pocket-image").ref()))
-    return found
+log = logging.getLogger("longtake.bench")
 
 
-def specs_of(card: ModelCard, recipe: Recipe, steps: int, clips: int = 1) -> list[ClipSpec]:
-    """Consecutive clips of one shot."""
-    made: list[ClipSpec] = []
-    width, height = card.size_native if card.id == "pocket" else (64, 64)
-    for index in range(clips):
-        before = made[-1].key if made and isinstance(recipe.chain, VidRD) else None
-        spec = ClipSpec(
-            card.ref(), width, height, card.frames_native, PROMPT, "", 5, index, Sampler("ddim", steps), recipe
-        )
-        made.append(replace(spec, previous=before))
-    return made
-
-
-def timed(work: Callable[[], Any], times: int) -> float:
-    """Median seconds of `work`, after one run to warm up."""
-    work()
-    taken = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
-
-
-def stock(model: Any, spec: ClipSpec) -> Callable[[], Any]:
-    """The clip by the pipeline's own call, with CFG."""
+def measure(quick: bool, model: str | None = None) -> Result:
+    """The embedded models and every family, or the one model that is named."""
     import torch
 
-    def call() -> Any:
-        generator = torch.Generator().manual_seed(spec.seed)
-        size = {"width": spec.width, "height": spec.height, "num_frames": spec.frames}
-        steps = {"num_inference_steps": spec.sampler.steps, "guidance_scale": 3.0}
-        return model.pipe(PROMPT, negative_prompt="", generator=generator, output_type="np", **size, **steps)
-
-    return call
-
-
-def measure(quick: bool) -> Result:
-    """The two embedded video models."""
+    gpu = torch.cuda.is_available()
     steps, times = (4, 1) if quick else (25, 3)
-    rows = [row for name in ("pocket", "pocket-dit") for row in _model(name, steps, times)]
-    return Result("methods", rows, [f"one clip, {steps} steps, one sample a thread, median of {times}; stock: CFG 3"])
+    few = 4 if quick else 10
+    if model is not None:
+        subjects, notes = [chosen(model, steps)], [f"{model}: {steps} steps"]
+    elif gpu:
+        subjects, notes = [full(few)], [f"{few} steps in bfloat16, made-up weights; text encoders are not measured"]
+    else:
+        subjects = [embedded(steps), small(few)]
+        notes = [f"pocket models: {steps} steps; families: {few} steps, small networks with made-up weights"]
+    times = 1 if gpu else times
+    lengths = (1, 2, 4, 8) if gpu else (4,)
+    rows = []
+    for subject in itertools.chain.from_iterable(subjects):
+        for row in rows_of(subject, times, lengths):
+            log.info("%s: %s; %s", row.what, row.value, row.rival)
+            rows.append(row)
+    return Result("methods", rows, [*notes, f"one clip unless told; median of {times}; stock: CFG {SCALE:g}"])
 
 
-def _model(name: str, steps: int, times: int) -> Iterator[Row]:
-    from shots.shoot import load, shoot
+def rows_of(subject: Subject, times: int, lengths: Sequence[int]) -> Iterator[Row]:
+    """Everything about one model, which is closed in the end. lengths: of the chains, in clips."""
+    try:
+        yield from _methods(subject, times)
+        yield from _chains(subject, times, lengths)
+    finally:
+        subject.close()
 
-    card = describe(name)
-    models = {ref: load(ref) for ref in (card.ref(), describe("pocket-image").ref())}
-    model = models[card.ref()]
-    plain = timed(stock(model, specs_of(card, Recipe(chain=NoChain()), steps)[0]), times)
+
+def _methods(subject: Subject, times: int) -> Iterator[Row]:
+    name, recipes = subject.name, subject.recipes()
+    plain, _ = timed(subject.stock(), times)
     yield Row(f"{name}: stock pipeline, CFG", f"{plain:.2f} s")
-    for method, recipe in recipes(card).items():
-        (spec,) = specs_of(card, recipe, steps)
-        taken = timed(partial(_shot, spec, models), times)
+    for method, recipe in recipes.items():
+        (spec,) = subject.clips(recipe)
+        taken, _ = timed(partial(_shot, subject, [spec]), times)
         rival = f"{taken / plain:.2f} times stock"
         if recipe.stg is not None:
             with _three_full_passes():
-                full = timed(partial(_shot, spec, models), times)
-            rival += f"; {full:.2f} s with three full passes ({taken / full:.2f})"
-        yield Row(f"{name}: {method}", f"{sum(bill(spec).values())} NFE, {taken:.2f} s", rival)
-    yield _skipping(name, model, specs_of(card, Recipe(chain=NoChain(), stg=Stg()), steps)[0], times)
-    chain = specs_of(card, recipes(card)["VidRD"], steps, CLIPS)
-    together = timed(lambda: list(shoot(chain, model)), times)
-    apart = timed(lambda: _one_after_another(chain, model), times)
-    one_by_one = timed(lambda: [stock(model, spec)() for spec in chain], times)
-    yield Row(
-        f"{name}: {CLIPS} chained clips in lockstep",
-        f"{together:.2f} s",
-        f"{apart:.2f} s clip after clip; {one_by_one:.2f} s for as many unchained ones by the stock pipeline",
-    )
-    for each in models.values():
-        each.close()
+                full_passes, _ = timed(partial(_shot, subject, [spec]), times)
+            rival += f"; {full_passes:.2f} s with three full passes ({taken / full_passes:.2f})"
+        levels, distilled = subject.card.grid(spec), subject.card.traits.distilled
+        yield Row(f"{name}: {method}", f"{sum(bill(spec, distilled, levels).values())} NFE, {taken:.2f} s", rival)
+    if "STG" in recipes:
+        yield _skipping(subject, subject.clips(recipes["STG"])[0], times)
 
 
-def _shot(spec: ClipSpec, models: dict[ModelRef, Any]) -> None:
+def _chains(subject: Subject, times: int, lengths: Sequence[int]) -> Iterator[Row]:
+    """Chains in lockstep against the same chain clip after clip, and against stock clips that are not chained."""
+    for length in lengths:
+        chain = subject.clips(subject.recipes()["VidRD"], length)
+        together, network = timed(partial(_shot, subject, chain), times)
+        memory = _peak_memory(subject, partial(_shot, subject, chain))
+        apart, _ = timed(partial(_one_after_another, subject, chain), times)
+        stock = subject.stock()
+        one_by_one, _ = timed(lambda stock=stock, n=length: [stock() for _ in range(n)], times)  # type: ignore[misc]
+        share = network / together
+        goal = subject.model.device.type == "cuda"
+        yield Row(
+            f"{subject.name}: {length} chained clips in lockstep",
+            f"{together:.2f} s, {share:.3f} of it in networks and VAE{memory}",
+            f"{apart:.2f} s clip after clip ({together / apart:.2f}); {one_by_one:.2f} s for as many unchained ones by"
+            f" the stock pipeline ({together / one_by_one:.2f})",
+            ">= 0.97 in networks and VAE" if goal else "",
+            share >= 0.97 if goal else None,
+        )
+
+
+def timed(work: Callable[[], Any], times: int) -> tuple[float, float]:
+    """Median seconds of `work` after one run to warm up, and what the last run returned, where that is a number."""
+    work()
+    taken, told = [], 0.0
+    for _ in range(times):
+        began = time.perf_counter()
+        told = work()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken), told if isinstance(told, float) else 0.0
+
+
+def _shot(subject: Subject, specs: list[ClipSpec]) -> float:
+    """Clips in lockstep; the seconds that they were in networks and VAE."""
     from shots.shoot import shoot
 
-    list(shoot([spec], models[spec.model], others=models))
+    made = list(shoot(specs, subject.model, others=subject.models))
+    return sum(footage.seconds["network"] + footage.seconds["vae"] for footage in made)
 
 
-def _one_after_another(chain: list[ClipSpec], model: Any) -> None:
-    from shots.shoot import LastPicture, Tail, shoot
+def _one_after_another(subject: Subject, chain: list[ClipSpec]) -> None:
+    from shots.shoot import shoot
 
     tail: Tail | LastPicture | None = None
     for spec in chain:
-        (footage,) = shoot([spec], model, tail)
+        (footage,) = shoot([spec], subject.model, tail)
         tail = footage.tail
+
+
+def _peak_memory(subject: Subject, work: Callable[[], Any]) -> str:
+    """The most that an accelerator held during one more run; nothing is told of a CPU."""
+    import torch
+
+    device = subject.model.device
+    if device.type != "cuda":
+        return ""
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    return f", at most {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
 
 
 @contextmanager
@@ -140,38 +153,51 @@ def _three_full_passes() -> Iterator[None]:
         yield
 
 
-def _skipping(name: str, model: Any, spec: ClipSpec, times: int) -> Row:
+def _skipping(subject: Subject, spec: ClipSpec, times: int) -> Row:
     """A perturbed pass with and without the prefix that it shares with the conditional one, and their bits."""
     import torch
 
     from shots.backbones.skip import Skip, skipping
 
-    call = model.backbone.capture(spec.prompt, spec.width, spec.height, spec.frames, spec.sampler.steps)
+    backbone, device = subject.model.backbone, subject.model.device
+    call = backbone.capture(spec.prompt, spec.width, spec.height, spec.frames, spec.sampler.steps)
     level = call.levels[1]
-    x = torch.randn(1, *call.shape, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(1, *call.shape, generator=torch.Generator().manual_seed(1)).to(device)
     made: dict[bool, torch.Tensor] = {}
 
     def passes(reuse: bool) -> float:
         def run() -> torch.Tensor:
-            output: torch.Tensor = model.backbone.evaluate(x, level, [call])
+            output: torch.Tensor = backbone.evaluate(x, level, [call])
             return output
 
         def one() -> None:
             skipped.conditional(run)
+            _wait(device)
             began = time.perf_counter()
             made[reuse] = skipped.perturbed(run, reuse=reuse)
+            _wait(device)
             spent.append(time.perf_counter() - began)
 
         spent: list[float] = []
-        with torch.inference_mode(), skipping(list(model.backbone.networks.values()), Skip()) as skipped:
+        with torch.inference_mode(), skipping(list(backbone.networks.values()), Skip()) as skipped:
             for _ in range(3 + 5 * times):
                 one()
         return statistics.median(spent[2:])
 
-    shared, full = passes(True), passes(False)
+    shared, whole = passes(True), passes(False)
     same = bool(torch.equal(made[True], made[False]))
     return Row(
-        f"{name}: perturbed pass of STG, prefix reused",
+        f"{subject.name}: perturbed pass of STG, prefix reused",
         f"{1000 * shared:.1f} ms",
-        f"{1000 * full:.1f} ms in full ({shared / full:.2f}), same bits: {same}",
+        f"{1000 * whole:.1f} ms in full ({shared / whole:.2f}), same bits: {same}",
+        "same bits",
+        same,
     )
+
+
+def _wait(device: Any) -> None:
+    """Until an accelerator has done what it was told."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -146,6 +146,10 @@ class Family:
         }
         return asked if ask.image is None else asked | {"image": picture(ask.image)}
 
+    def guided(self, pipe: Any, scale: float) -> dict[str, Any]:
+        """What to change in `arguments` for the pipeline's own CFG, which benchmarks run against ours."""
+        return {"guidance_scale": scale}
+
     def prepared(self, pipe: Any, ask: Ask) -> AbstractContextManager[None]:
         """Around the pipeline's call."""
         return nullcontext()

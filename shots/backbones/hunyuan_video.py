@@ -49,6 +49,10 @@ class HunyuanVideo(Family):
         scale = 6.0 if ask.scale is None else ask.scale
         return super().arguments(pipe, ask) | {"guidance_scale": scale, "true_cfg_scale": 1.0}
 
+    def guided(self, pipe: Any, scale: float) -> dict[str, Any]:
+        """By the network's input, where it has one."""
+        return {"guidance_scale" if pipe.transformer.config.guidance_embeds else "true_cfg_scale": scale}
+
     def decoded(self, pipe: Any, latents: torch.Tensor) -> torch.Tensor:
         """Unscaled."""
         return pipe.vae.decode(latents / pipe.vae.config.scaling_factor, return_dict=False)[0]

@@ -39,6 +39,11 @@ class HunyuanVideo15(HunyuanVideo):
         sizes = () if ask.image is None else ("width", "height")
         return {name: value for name, value in asked.items() if "scale" not in name and name not in sizes}
 
+    def guided(self, pipe: Any, scale: float) -> dict[str, Any]:
+        """Its guider has the scale, and is not asked for one."""
+        pipe.guider.guidance_scale = scale
+        return {}
+
     @contextmanager
     def prepared(self, pipe: Any, ask: Ask) -> Iterator[None]:
         """Within: no guidance, and a picture is cropped to the size asked for, not to the nearest of a list."""

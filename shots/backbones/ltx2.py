@@ -31,6 +31,10 @@ class LTX2(LTX):
         off = {"guidance_scale": 1.0, "stg_scale": 0.0, "modality_scale": 1.0, "guidance_rescale": 0.0}
         return super().arguments(pipe, ask) | off | {f"audio_{name}": value for name, value in off.items()}
 
+    def guided(self, pipe: Any, scale: float) -> dict[str, Any]:
+        """For picture and sound."""
+        return {"guidance_scale": scale, "audio_guidance_scale": scale}
+
     def captured(self, pipe: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         """Without the sound."""
         sound, places = arguments["audio_hidden_states"], arguments["audio_coords"]

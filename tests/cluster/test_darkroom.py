@@ -24,10 +24,10 @@ from cluster.camera import Camera
 from cluster.executor import InProcess
 from cluster.job import ENDINGS, ClipDone, Event, Job, JobDone, JobFailed, JobStopped, Sampled, Started, Stepped
 from cluster.ray_camera import RayCamera
+from shots.made_up import save
 from shots.models import describe
 from shots.spec import Cfg, ClipSpec, Iid, ModelRef, Recipe, Sampler, VidRD
 from storage.files import Files
-from tests.shots.families.tiny import save
 
 STEPS = 3
 LONG = 60.0

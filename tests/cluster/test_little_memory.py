@@ -9,9 +9,9 @@ import torch
 
 from cluster.camera import Camera
 from cluster.job import ClipDone, Event, Job, JobDone, JobFailed
+from shots.made_up import save
 from shots.models import describe
 from shots.spec import ClipSpec, NoChain, Recipe, Sampler
-from tests.shots.families.tiny import save
 
 
 def clip(model: str, seed: int) -> tuple[ClipSpec, ...]:

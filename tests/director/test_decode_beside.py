@@ -22,12 +22,12 @@ from director.production import Production
 from director.segments import Segment
 from director.stop import Stop
 from director.tally import Tally
+from shots.made_up import save
 from shots.models import describe
 from shots.spec import Cfg, ClipSpec, Iid, ModelRef, Recipe, Sampler, VidRD
 from storage.ledger import Ledger
 from storage.rows import Take
 from storage.states import AttemptState
-from tests.shots.families.tiny import save
 
 STEPS = 3
 

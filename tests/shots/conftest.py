@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from shots.made_up.animatediff import animatediff
+from shots.made_up.sizes import TINY
 from shots.models import describe
 from shots.shoot import Model, load
 from shots.spec import Cfg, ClipSpec, Iid, NoChain, Recipe, Sampler
-from tests.shots.families.tiny import animatediff
 
 Chain = Callable[..., list[ClipSpec]]
 
 
 def save_tiny(folder: Path, prediction: str, zero_snr: bool, spacing: str) -> Path:
-    animatediff(prediction, zero_snr, spacing).save_pretrained(folder)
+    animatediff(TINY, prediction, zero_snr, spacing).save_pretrained(folder)
     return folder
 
 

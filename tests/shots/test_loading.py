@@ -13,6 +13,7 @@ import pytest
 import torch
 from diffusers import AnimateDiffPipeline
 
+from shots import made_up
 from shots.backbones.families import ALL
 from shots.errors import ModelError, ModelIncomplete, ModelNotFound, ModelRefuses
 from shots.loading import Loading
@@ -22,7 +23,6 @@ from shots.settings import LoraRef, Quantized
 from shots.shoot import Model, load, shoot
 from shots.spec import Cfg, ClipSpec, Iid, NoChain, Recipe, Sampler
 from tests.shots.families import test_parity as parity
-from tests.shots.families import tiny as pipelines
 
 Chain = Callable[..., list[ClipSpec]]
 
@@ -44,7 +44,7 @@ def save_lora(pipe: object, network: str, folder: Path, seed: int = 1) -> Path:
 @pytest.fixture(scope="module")
 def loras(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two LoRAs for the tiny AnimateDiff."""
-    root, pipe = tmp_path_factory.mktemp("loras"), pipelines.animatediff()
+    root, pipe = tmp_path_factory.mktemp("loras"), made_up.build("animatediff")
     return save_lora(pipe, "unet", root / "ink", 1), save_lora(pipe, "unet", root / "oil", 2)
 
 
@@ -128,7 +128,7 @@ def test_a_model_with_other_loras_is_not_the_one_that_a_clip_names(
 
 def test_two_networks_take_a_lora_each(tmp_path: Path) -> None:
     """Wan 2.2: published LoRAs come in pairs."""
-    pipe, case = pipelines.build("wan22"), parity.CASES["wan22"]
+    pipe, case = made_up.build("wan22"), parity.CASES["wan22"]
     pipe.save_pretrained(tmp_path / "wan22")
     high, low = (str(save_lora(pipe, "transformer", tmp_path / name, n)) for n, name in enumerate(("high", "low")))
     asked = Loading(loras=(LoraRef(high, 0.7), LoraRef(low, 0.9, part="transformer_2")))
@@ -179,7 +179,7 @@ def test_loras_that_cannot_be(loras: tuple[Path, Path], tiny_folder: Path, tmp_p
 
 
 def test_a_lora_of_another_model_is_refused_when_it_is_loaded(loras: tuple[Path, Path], tmp_path: Path) -> None:
-    pipelines.save("ltx", tmp_path / "ltx")
+    made_up.save("ltx", tmp_path / "ltx")
     asked = describe(str(tmp_path / "ltx"), loading=Loading(loras=(LoraRef(str(loras[0])),)))
     with pytest.raises(ModelRefuses, match="not one of LTXPipeline"):
         load(asked, device="cpu", threads=1)
@@ -192,7 +192,7 @@ def test_families_say_whether_diffusers_can_put_loras_into_them(tmp_path: Path, 
         can = hasattr(getattr(diffusers, family.pipeline), "load_lora_weights")
         # UNet3D has no place for adapters, though its pipeline has the method.
         assert family.loras == (can and family.name != "text_to_video_sd"), family.name
-    pipelines.save("latte", tmp_path / "latte")
+    made_up.save("latte", tmp_path / "latte")
     with pytest.raises(ModelRefuses, match="LattePipeline takes no LoRA"):
         describe(str(tmp_path / "latte"), loading=Loading(loras=(LoraRef(str(loras[0])),)))
 

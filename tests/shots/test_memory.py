@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from shots import made_up
 from shots.backbones.capture import Backbone
 from shots.errors import NotEnoughMemory
 from shots.loading import Loading
@@ -20,7 +21,6 @@ from shots.price import predicted_nfe
 from shots.shoot import Footage, load, shoot
 from shots.spec import Cfg, ClipSpec, Iid, NoChain, Recipe, Sampler, Stg, VideoGuide, VidRD
 from tests.shots.families import test_parity as parity
-from tests.shots.families import tiny as pipelines
 
 Chain = Callable[..., list[ClipSpec]]
 HELD = Recipe(Cfg(3.0), Iid(), VidRD(overlap=2, beta=0.5), stg=Stg(), videoguide=VideoGuide(steps=1, tau=1))
@@ -157,12 +157,12 @@ FAMILIES = ("animatediff", "ltx", "wan22")
 @pytest.mark.parametrize("name", FAMILIES)
 def test_offloading_changes_no_bit_of_any_method(name: str, tmp_path: Path) -> None:
     """Hooks in every layer, under STG's own; capture around them. What moves between devices only a GPU can show."""
-    pipelines.save(name, tmp_path / name)
+    made_up.save(name, tmp_path / name)
     case, found = parity.CASES[name], {}
     for offload in ("none", "model", "group", "sequential"):
         card = describe(str(tmp_path / name), loading=Loading(offload=offload))  # type: ignore[arg-type]
         model = load(card, device="cpu", threads=1)
-        pipelines.lighten(model.pipe)
+        made_up.lighten(model.pipe)
         spec = ClipSpec(
             card.ref(),
             case["width"],

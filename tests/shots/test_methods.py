@@ -14,6 +14,8 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from shots.checkpoint import Checkpoint
 from shots.errors import Interrupted, SpecError
+from shots.made_up.flat import flat_unet
+from shots.made_up.sizes import TINY, fill
 from shots.memory import ONE_BY_ONE
 from shots.models import describe
 from shots.price import bill, predicted_nfe
@@ -36,7 +38,6 @@ from shots.spec import (
     digest,
     hashed_fields,
 )
-from tests.shots.families.tiny import fill, flat_unet
 
 Chain = Callable[..., list[ClipSpec]]
 
@@ -45,7 +46,7 @@ Chain = Callable[..., list[ClipSpec]]
 def image(tiny: Model, tmp_path_factory: pytest.TempPathFactory) -> Model:
     """The image model inside the tiny video model: the same VAE and text encoder, the UNet without motion modules."""
     folder = tmp_path_factory.mktemp("models") / "tiny-image"
-    pipe, unet = tiny.pipe, flat_unet()
+    pipe, unet = tiny.pipe, flat_unet(TINY)
     fill(unet, 0)
     parts = {"vae": pipe.vae, "text_encoder": pipe.text_encoder, "tokenizer": pipe.tokenizer}
     scheduler = DDIMScheduler.from_config(pipe.scheduler.config)

@@ -8,9 +8,9 @@ import diffusers
 import pytest
 import torch
 
+from shots import made_up
 from shots.backbones.capture import Backbone
 from shots.backbones.families import FAMILIES
-from tests.shots.families import tiny
 
 Load = Callable[[str], Backbone]
 
@@ -23,12 +23,12 @@ def without_gradients() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Name in `tiny.BUILDERS` -> its folder."""
+    """Name in `made_up.BUILDERS` -> its folder."""
     root, made = tmp_path_factory.mktemp("families"), {}
 
     def folder(name: str) -> Path:
         if name not in made:
-            made[name] = tiny.save(name, root / name)
+            made[name] = made_up.save(name, root / name)
         return made[name]
 
     return folder
@@ -36,12 +36,12 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
 @pytest.fixture(scope="session")
 def load_tiny(tiny_models: Callable[[str], Path]) -> Load:
-    """Name in `tiny.BUILDERS` -> a backbone around the pipeline that diffusers loads from its folder."""
+    """Name in `made_up.BUILDERS` -> a backbone around the pipeline that diffusers loads from its folder."""
     loaded: dict[str, Backbone] = {}
 
     def backbone(name: str) -> Backbone:
         if name not in loaded:
-            pipe: Any = tiny.lighten(diffusers.DiffusionPipeline.from_pretrained(tiny_models(name)))
+            pipe: Any = made_up.lighten(diffusers.DiffusionPipeline.from_pretrained(tiny_models(name)))
             loaded[name] = Backbone(pipe, FAMILIES[type(pipe).__name__])
         return loaded[name]
 

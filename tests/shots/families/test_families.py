@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from shots import made_up
 from shots.backbones.capture import Backbone
 from shots.backbones.families import ALL, BY_NAME, FAMILIES
 from shots.backbones.family import Traits, coloured, folded, unfolded, whitened
@@ -16,7 +17,6 @@ from shots.errors import ModelRefuses
 from shots.levels import Level, levels_of, noising_of, sampling_scheduler
 from shots.model_files import configs_of, parts_of, read_json
 from shots.rng import clip_noise
-from tests.shots.families import tiny
 
 Load = Callable[[str], Backbone]
 Folder = Callable[[str], Path]
@@ -292,7 +292,7 @@ def test_levels_are_numbered_from_nought(load_tiny: Load) -> None:
     levels = capture(load_tiny("mochi"), "mochi").levels
     assert [level.i for level in levels] == list(range(5))
     assert levels[-1] == Level(4, None, 1.0, 0.0)
-    assert tiny.BUILDERS.keys() >= CASES.keys()
+    assert made_up.BUILDERS.keys() >= CASES.keys()
 
 
 def test_a_folder_that_was_saved_by_a_sister_pipeline_is_driven_as_the_family_s_own(

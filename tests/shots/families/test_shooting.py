@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from shots import made_up
 from shots.backbones.capture import Backbone
 from shots.models import describe
 from shots.price import bill
@@ -16,7 +17,6 @@ from shots.shoot import load, shoot
 from shots.spec import Cfg, ClipSpec, Iid, ImageRef, NoChain, Recipe, Sampler, VideoGuide
 from tests.shots.families import test_parity as parity
 from tests.shots.families import test_start_image as start_image
-from tests.shots.families import tiny
 
 NAMES = ["text_to_video_sd", "ltx", "ltx2", "wan22", "wan_unipc", "cogvideox15", "mochi", "hunyuan_video15", "latte"]
 SCALE, STEPS = parity.SCALE, parity.STEPS
@@ -29,7 +29,7 @@ def test_a_clip_of_every_family(
     case = parity.CASES["wan" if name == "wan_unipc" else name]
     card = describe(str(tiny_models(name)))
     model = load(card, device="cpu", threads=1)
-    tiny.lighten(model.pipe)
+    made_up.lighten(model.pipe)
     spec = ClipSpec(
         model=card.ref(),
         width=case["width"],
@@ -62,7 +62,7 @@ def test_steps_that_are_counted_by_their_noise_cost_what_was_predicted(
     case = parity.CASES["wan" if name == "wan_unipc" else name]
     card = describe(str(tiny_models(name)))
     model = load(card, device="cpu", threads=1)
-    tiny.lighten(model.pipe)
+    made_up.lighten(model.pipe)
     size = (case["width"], case["height"], case["frames"])
     recipe = Recipe(Cfg(SCALE), Iid(), NoChain(), videoguide=VideoGuide(until=0.7, tau=2, low_pass=False))
     spec = ClipSpec(card.ref(), *size, parity.PROMPT, parity.NEGATIVE, 3, 0, Sampler("ddim", 5), recipe)

@@ -1,7 +1,10 @@
 """Tokenizers and encoders of a few kilobytes, made without a network: one of each kind that video models use."""
 
+from __future__ import annotations
+
 import tokenizers
 from transformers import (
+    ByT5Tokenizer,
     CLIPImageProcessorPil,
     CLIPTextConfig,
     CLIPTextModel,
@@ -42,11 +45,12 @@ def clip_words(length: int = 12) -> CLIPTokenizer:
     return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=length)
 
 
-def clip_encoder(words: CLIPTokenizer, length: int = 12) -> CLIPTextModel:
+def clip_encoder(words: CLIPTokenizer, length: int = 12, width: int = WIDTH) -> CLIPTextModel:
+    """One layer."""
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(words),
-            hidden_size=WIDTH,
+            hidden_size=width,
             intermediate_size=32,
             num_hidden_layers=1,
             num_attention_heads=2,
@@ -65,8 +69,11 @@ def t5_words(length: int = 64) -> T5Tokenizer:
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=length)
 
 
-def t5_encoder(words: T5Tokenizer, multilingual: bool = False) -> T5EncoderModel | UMT5EncoderModel:
-    settings = {"vocab_size": len(words), "d_model": WIDTH, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+def t5_encoder(
+    words: T5Tokenizer | ByT5Tokenizer, multilingual: bool = False, width: int = WIDTH
+) -> T5EncoderModel | UMT5EncoderModel:
+    """T5, or UMT5, which has positions of its own in every layer."""
+    settings = {"vocab_size": len(words), "d_model": width, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
     if multilingual:
         return UMT5EncoderModel(UMT5Config(**settings))
     return T5EncoderModel(T5Config(**settings))
@@ -116,6 +123,7 @@ def llava(words: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
 
 
 def llama_encoder(words: PreTrainedTokenizerFast) -> LlamaModel:
+    """Three layers: pipelines take the output of the last but two."""
     return LlamaModel(
         LlamaConfig(
             vocab_size=len(words),
@@ -133,6 +141,7 @@ def llama_encoder(words: PreTrainedTokenizerFast) -> LlamaModel:
 
 
 def qwen_encoder(words: PreTrainedTokenizerFast) -> Qwen2_5_VLTextModel:
+    """Three layers, for the same reason."""
     return Qwen2_5_VLTextModel(
         Qwen2_5_VLTextConfig(
             vocab_size=len(words),
@@ -151,6 +160,7 @@ def qwen_encoder(words: PreTrainedTokenizerFast) -> Qwen2_5_VLTextModel:
 
 
 def gemma_words() -> GemmaTokenizer:
+    """Every printable ASCII character is a piece."""
     pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *(chr(i) for i in range(33, 127))]
     return GemmaTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=[], model_max_length=1024)
 
@@ -188,4 +198,5 @@ def clip_eye() -> CLIPVisionModel:
 
 
 def siglip_eye() -> SiglipVisionModel:
+    """Looks at pictures of 8x8."""
     return SiglipVisionModel(SiglipVisionConfig(**EYE | {"hidden_size": 12}, num_hidden_layers=1, image_size=8))
