@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from shots.frames import Frames
 
 from .breaking import pieces
-from .fontfile import letters_of, opened
+from .fontfile import letters_of, opened, stamp
 from .planned import PlannedClip
 from .systemfont import machine_font
 
@@ -29,19 +29,18 @@ _TAG = "longtake"
 T = TypeVar("T")
 
 
-@lru_cache(4096)
 def font(size: int, text: str = "", film: Path | None = None) -> Any:
     """The lettering for `text`: the one that Pillow carries, so that a sheet looks the same on every machine. For
     letters that it lacks, the film's own font, then one of this machine; when they lack some too, the first again."""
     if text.isascii() or not (lacking := letters_of(None).missing(text)):
         return _opened(None, size)
     if film is not None and not letters_of(film).missing(text):
-        return _opened(film, size)
+        return _opened(film, size, *stamp(film))
     return _opened(machine_font(text, lacking), size)
 
 
-@cache
-def _opened(path: Path | None, size: int) -> Any:
+@lru_cache(64)
+def _opened(path: Path | None, size: int, *_: int) -> Any:
     return opened(path, size)
 
 

@@ -24,10 +24,10 @@ from .cut import cut_list
 from .cutlist import Body, CutList, to_dict
 from .errors import UsageError
 from .fontfile import check_font
-from .lettering import film_font, font_marks, title_fonts
+from .lettering import film_font_digest, font_marks, title_fonts
 from .lineage import TAG, film_record, sidecar_of
 from .places import Places, file_digest
-from .planned import Deliver, Plan
+from .planned import Deliver, Plan, PlannedClip
 from .redaction import redacted
 from .soundmarks import Marks, check_new_sounds, digests, sound_files, sound_marks
 
@@ -52,8 +52,12 @@ def sheets_identity(plan: Plan, takes: Mapping[str, Take]) -> str:
     words = [plan.title, str(plan.fps), sorted({clip.spec.model.id for clip in plan.clips})]
     shots = [[shot.id, shot.prompt, shot.frames, [clip.key for clip in shot.clips]] for shot in plan.shots]
     shown: dict[str, Any] = {"cut": to_dict(_cut(plan, takes)), "words": words, "shots": shots}
-    font = film_font(plan)
-    return digest("sheets", SHEETS_VERSION, shown | ({"font": file_digest(font)} if font else {}))
+    texts = [plan.title, *(shot.prompt for shot in plan.shots), *(clip.spec.prompt for clip in plan.clips)]
+    if not all(text.isascii() for text in texts):  # else all of it is in the built-in font
+        shown["font"] = film_font_digest(plan)
+    if not all(texts[1:]):
+        shown["without"] = "prompts"  # sheets that are not named so showed the clips' own
+    return digest("sheets", SHEETS_VERSION, shown)
 
 
 def check_apart(plans: Sequence[Plan]) -> None:
@@ -233,7 +237,12 @@ def _for_other_eyes(plan: Plan, redact: Sequence[str]) -> Plan:
     """The plan as sheets may show it."""
     if "prompts" not in redact:
         return plan
-    return replace(plan, shots=tuple(replace(shot, prompt="") for shot in plan.shots))
+
+    def without(clip: PlannedClip) -> PlannedClip:
+        return replace(clip, spec=replace(clip.spec, prompt=""))
+
+    shots = (replace(shot, prompt="", clips=tuple(map(without, shot.clips))) for shot in plan.shots)
+    return replace(plan, shots=tuple(shots))
 
 
 def _identity(cut: CutList, files: _Digests, plan: Plan, deliver: Deliver, redact: Sequence[str] = ()) -> str:

@@ -12,7 +12,7 @@ import struct
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -55,8 +55,7 @@ def letters_of(path: Path | None) -> Letters:
     if path is None:
         return _own_letters()
     try:
-        with path.open("rb") as file:
-            return Letters(_table(file), shapes())
+        return Letters(_glyphs(path, *stamp(path)), shapes())
     except OSError as error:
         raise FontUnreadable(path, error.strerror or str(error)) from None
     except (struct.error, ValueError) as error:
@@ -101,6 +100,18 @@ def needs_shaping(text: str) -> bool:
     return not text.isascii() and any(
         unicodedata.bidirectional(c) in ("R", "AL") or unicodedata.category(c)[0] == "M" for c in text
     )
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """What differs when a file is another one. Raises OSError."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(16)
+def _glyphs(path: Path, *_: int) -> Glyph:
+    with path.open("rb") as file:
+        return _table(file)
 
 
 @cache

@@ -34,19 +34,26 @@ def film_font(plan: Plan) -> Path | None:
     return plan.base / plan.font if plan.font else None
 
 
+def film_font_digest(plan: Plan) -> str | None:
+    """sha256 of the film's own font. Raises FontUnreadable."""
+    path = film_font(plan)
+    return str(_marked(path, {})["sha256"]) if path else None
+
+
 def font_marks(plan: Plan, before: Mapping[str, Mapping[str, Any]]) -> Marks:
     """The titles' fonts as they are now. before: as they were; one of the same size and time has the same bytes.
 
     Raises:
         FontUnreadable: a file that is gone or cannot be read.
     """
-    marks: Marks = {}
-    for name, path in title_fonts(plan).items():
-        try:
-            marks[name] = mark(path, before.get(name, {}))
-        except OSError as error:
-            raise FontUnreadable(path, error.strerror or str(error)) from None
-    return marks
+    return {name: _marked(path, before.get(name, {})) for name, path in title_fonts(plan).items()}
+
+
+def _marked(path: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return mark(path, before)
+    except OSError as error:
+        raise FontUnreadable(path, error.strerror or str(error)) from None
 
 
 def letter_warnings(shots: Sequence[PlannedShot], base: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-FORMATS = (4, 6, 10, 12)
+FORMATS = (4, 6, 10, 12, 13)
 
 
 def pillows_tables() -> dict[bytes, bytes]:
@@ -71,7 +71,7 @@ def _cmap(glyphs: dict[int, int], kind: int) -> bytes:
         table += struct.pack(f">{len(row)}H", *row)
     else:
         groups = b"".join(struct.pack(">LLL", code, code, glyphs[code]) for code in codes)
-        table = struct.pack(">HHLLL", 12, 0, 16 + len(groups), 0, len(codes)) + groups
+        table = struct.pack(">HHLLL", kind, 0, 16 + len(groups), 0, len(codes)) + groups
     return struct.pack(">HHHHL", 0, 1, 3, 1 if kind in (4, 6) else 10, 12) + table
 
 
