@@ -12,18 +12,20 @@ from PIL import Image, ImageDraw
 from shots.prints import PrintSpec, scaled, write_print
 
 from .ablation import MEASURES, Shown
-from .drawing import ACCENT, FAINT, INK, PAPER, QUIET, font, lines_of, save, shortened, spread, thumb_size, thumbnail
+from .drawing import ACCENT, FAINT, INK, PAPER, QUIET, lines_of, save, spread, thumb_size, thumbnail, write
 
 ACROSS = 16
 MARGIN, GAP, LABEL = 40, 6, 330
 NAME, SMALL, TOP = 24, 18, 134
 
 
-def sheet(title: str, about: str, shown: Sequence[Shown], left_out: Sequence[str], out: Path) -> None:
+def sheet(
+    title: str, about: str, shown: Sequence[Shown], left_out: Sequence[str], out: Path, film: Path | None = None
+) -> None:
     """A row a variant: its name, price and measures, and pictures evenly through it. PNG.
 
     about: what all rows have in common, below the title. left_out: what was not rendered, and why, below the rows;
-    there it also says what the measures mean. Raises OSError when `out` cannot be written.
+    there it also says what the measures mean. film: see `drawing.font`. Raises OSError when `out` cannot be written.
     """
     first = shown[0].frames
     across = min(ACROSS, max(len(one.frames) for one in shown))
@@ -33,8 +35,8 @@ def sheet(title: str, about: str, shown: Sequence[Shown], left_out: Sequence[str
     notes = [*left_out, *_legend(shown, width - 2 * MARGIN)]
     page = Image.new("RGB", (width, TOP + len(shown) * row + 28 * len(notes) + MARGIN), PAPER)
     draw = ImageDraw.Draw(page)
-    draw.text((MARGIN, 34), shortened(title, 34, width - 2 * MARGIN), INK, font(34))
-    draw.text((MARGIN, 80), shortened(about, SMALL, width - 2 * MARGIN), QUIET, font(SMALL))
+    write(draw, (MARGIN, 34), title, INK, 34, film, width - 2 * MARGIN)
+    write(draw, (MARGIN, 80), about, QUIET, SMALL, film, width - 2 * MARGIN)
     draw.line((MARGIN, TOP - 18, width - MARGIN, TOP - 18), FAINT, 2)
     for number, one in enumerate(shown):
         y = TOP + number * row
@@ -48,7 +50,7 @@ def sheet(title: str, about: str, shown: Sequence[Shown], left_out: Sequence[str
             before = index
     for number, line in enumerate(notes):
         y = TOP + len(shown) * row + 28 * number
-        draw.text((MARGIN, y), shortened(line, SMALL, width - 2 * MARGIN), QUIET, font(SMALL))
+        write(draw, (MARGIN, y), line, QUIET, SMALL, film, width - 2 * MARGIN)
     save(page, out)
 
 
@@ -61,11 +63,11 @@ def _legend(shown: Sequence[Shown], width: int) -> list[str]:
 
 def _label(draw: ImageDraw.ImageDraw, one: Shown, base: Shown, y: int) -> None:
     """Name, price against the first row's, time, and what was measured, two to a line."""
-    draw.text((MARGIN, y), shortened(one.variant.name, NAME, LABEL - 16), ACCENT, font(NAME))
+    write(draw, (MARGIN, y), one.variant.name, ACCENT, NAME, width=LABEL - 16)
     told = [f"{name} {value:.3g}" for name, value in one.measures.items()]
     price = f"{one.nfe} NFE ({one.nfe / max(base.nfe, 1):.2g}x), {one.seconds:.1f} s"
     for number, text in enumerate([price, *(", ".join(told[k : k + 2]) for k in range(0, len(told), 2))]):
-        draw.text((MARGIN, y + 32 + 22 * number), shortened(text, SMALL, LABEL - 16), QUIET, font(SMALL))
+        write(draw, (MARGIN, y + 32 + 22 * number), text, QUIET, SMALL, width=LABEL - 16)
 
 
 def side_by_side(shown: Sequence[Shown], out: Path, fps: Fraction, side: int = 192) -> None:
@@ -88,7 +90,7 @@ def side_by_side(shown: Sequence[Shown], out: Path, fps: Fraction, side: int = 1
             draw = ImageDraw.Draw(page)
             for number, (one, strip) in enumerate(zip(shown, strips, strict=True)):
                 x, y = number % columns * tile[0], number // columns * (tile[1] + 24)
-                draw.text((x + 4, y + 3), shortened(one.variant.name, SMALL, tile[0] - 8), INK, font(SMALL))
+                write(draw, (x + 4, y + 3), one.variant.name, INK, SMALL, width=tile[0] - 8)
                 page.paste(Image.fromarray(strip[min(index, len(strip) - 1)]), (x, y + 24))
             yield np.asarray(page)
 

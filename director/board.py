@@ -57,6 +57,12 @@ class Film(Part):
     seed: Seed = Field(
         default=0, description="Start of all randomness. Each shot derives its own seed from it and its id."
     )
+    font: InsidePath | None = Field(
+        default=None,
+        description="Font of all titles: a .ttf, .otf or .ttc file below the storyboard's folder. "
+        "Default: a built-in one of basic Latin letters. Changes no clip.",
+        examples=["fonts/title.ttf"],
+    )
 
 
 class DraftChoice(Part):
@@ -127,6 +133,9 @@ class TitleCard(ShortPart):
     )
     colour: Colour = Field(default=(0, 0, 0), description="Colour of the card. Default: black.")
     text_colour: Colour = Field(default=(255, 255, 255), description="Colour of the words. Default: white.")
+    font: InsidePath | None = Field(
+        default=None, description="Font of this title: a file below the storyboard's folder; replaces the film's."
+    )
 
 
 class Audio(ShortPart):

@@ -12,8 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 from shots.codecs import CODECS
 
 from .board import Delivery
+from .errors import FONTS, FontUnreadable
 from .fields import InsidePath
 from .findings import Findings
+from .fontfile import check_font
 from .problems import Path
 
 _INSIDE = TypeAdapter(InsidePath)
@@ -73,27 +75,68 @@ def _sounds(data: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
             yield ("shots", index, "audio", k, "file"), sound
 
 
-def _sound_problem(base: FilePath, file: str) -> str | None:
-    """What keeps the file from being played, None when nothing does."""
+def _file_problem(base: FilePath, file: str, kind: str) -> str | None:
+    """What keeps a file of the project from being read, None when nothing does."""
     path = base / file
     try:
         if not (real := path.resolve()).is_relative_to(base.resolve()):
             return f"a link leads out of the storyboard's folder, to {real}"
         if not path.exists():
-            return f"no such sound file in {path.parent}"
+            return f"no such {kind} file in {path.parent}"
         if not path.is_file():
             return "not a file"
         if not os.access(path, os.R_OK):
-            return "the sound file cannot be read: permission denied"
+            return f"the {kind} file cannot be read: permission denied"
     except (OSError, RuntimeError) as error:  # a link that leads to itself is a RuntimeError before Python 3.13
-        return f"the sound file cannot be read: {getattr(error, 'strerror', None) or error}"
+        return f"the {kind} file cannot be read: {getattr(error, 'strerror', None) or error}"
+    return None
+
+
+def _sound_problem(base: FilePath, file: str) -> str | None:
+    """What keeps the file from being played, None when nothing does."""
+    if (what := _file_problem(base, file, "sound")) is not None:
+        return what
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(base / file)) as container:
             return None if container.streams.audio else "the file holds no sound"
     except (av.FFmpegError, OSError):
         return "not a sound file that can be decoded"
+
+
+def check_fonts(findings: Findings) -> None:
+    """Every font is there, and words can be drawn with it. Each file is looked at once. Reads plain data."""
+    known: dict[str, str | None] = {}
+    for path, font in _fonts(findings.source.data):
+        try:
+            file = _INSIDE.validate_python(font)
+        except ValidationError:
+            continue  # the board has told
+        if file not in known:
+            known[file] = _font_problem(findings.source.path.parent, file)
+        if (what := known[file]) is not None:
+            findings.add(path, what, file, allowed=FONTS)
+
+
+def _fonts(data: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
+    film, shots = data.get("film"), _list(data.get("shots"))
+    titles = (shot.get("title") if isinstance(shot, dict) else None for shot in shots)
+    named = [(("film", "font"), film), *((("shots", n, "title", "font"), title) for n, title in enumerate(titles))]
+    for path, part in named:
+        if isinstance(part, dict) and part.get("font") is not None:
+            yield path, part["font"]
+
+
+def _font_problem(base: FilePath, file: str) -> str | None:
+    """What keeps words from being drawn with the font, None when nothing does."""
+    if (what := _file_problem(base, file, "font")) is not None:
+        return what
+    try:
+        check_font(base / file)
+    except FontUnreadable as error:
+        return f"not a font that words can be drawn with: {error.why}"
+    return None
 
 
 def check_deliveries(findings: Findings, deliver: Mapping[int, Delivery], film: str) -> None:

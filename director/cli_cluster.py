@@ -85,7 +85,7 @@ def submit(
         str | None, typer.Option("--db-there", metavar="URL", help="The ledger's address as the cluster sees it.")
     ] = None,
 ) -> None:
-    """Hand storyboards to a Ray cluster and print the run's id: packed with their sounds and pictures, rendered there.
+    """Hand storyboards to a Ray cluster and print the run's id: packed with all their files, rendered there.
 
     The ledger must be a Postgres that the cluster reaches, and the store a folder that it shares or a URL. With a
     selection only those clips are rendered, and what they continue. Commands of `--hook` run on the cluster's head.

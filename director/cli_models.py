@@ -57,6 +57,7 @@ def ablate(
     from .ablation import about, each_method, render, shot_of, swept
     from .ablation_sheet import sheet, side_by_side
     from .errors import UsageError
+    from .lettering import film_font
     from .plan import plan
     from .storyboard import load
 
@@ -81,7 +82,14 @@ def ablate(
     out.mkdir(parents=True, exist_ok=True)
     name = f"{planned.film}-{chosen.id}" + (f"-{sweep.partition('=')[0]}" if sweep else "")
     picture, video = out / f"{name}.png", out / f"{name}.mp4"
-    sheet(f"{planned.title}: {chosen.id}. {chosen.prompt}", about(chosen, clips), shown, left_out, picture)
+    sheet(
+        f"{planned.title}: {chosen.id}. {chosen.prompt}",
+        about(chosen, clips),
+        shown,
+        left_out,
+        picture,
+        film_font(planned),
+    )
     side_by_side(shown, video, planned.fps)
     if as_json:
         rows = [{"name": s.variant.name, "nfe": s.nfe, "seconds": round(s.seconds, 3), **s.measures} for s in shown]

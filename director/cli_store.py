@@ -83,7 +83,7 @@ def export(
     data: Data = None,
     db: Db = None,
 ) -> None:
-    """Write one film as a folder that another machine can continue: takes, ledger, storyboard, sounds."""
+    """Write one film as a folder that another machine can continue: takes, ledger, storyboard, sounds, fonts."""
     from .housekeeping import export as exported
     from .housekeeping import show_carried
     from .session import look

@@ -39,18 +39,20 @@ def _films(a: Document, b: Document) -> Document:
     places = [{_place(clip): clip for clip in clips_of(document)} for document in (a, b)]
     return {
         "film": [f"{name}: {a.get(name)} -> {b.get(name)}" for name in ("title", "fps", "frames") if a[name] != b[name]]
-        + list(_sounds(a, b)),
+        + [*_files(a, b, "sound"), *_files(a, b, "font")],
         "only_a": [place for place in places[0] if place not in places[1]],
         "only_b": [place for place in places[1] if place not in places[0]],
         "clips": [_clips(clip, places[1][place]) for place, clip in places[0].items() if place in places[1]],
     }
 
 
-def _sounds(a: Document, b: Document) -> Iterator[str]:
-    for name in sorted(a["sounds"].keys() | b["sounds"].keys()):
-        if a["sounds"].get(name) != b["sounds"].get(name):
-            before, after = (document["sounds"].get(name, "none")[:16] for document in (a, b))
-            yield f"sound {name}: {before} -> {after}"
+def _files(a: Document, b: Document, kind: str) -> Iterator[str]:
+    """What is not the same file in both: sounds, or the titles' fonts."""
+    old, new = (document.get(f"{kind}s", {}) for document in (a, b))
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            before, after = (files.get(name, "none")[:16] for files in (old, new))
+            yield f"{kind} {name}: {before} -> {after}"
 
 
 def _place(clip: Document) -> str:

@@ -154,7 +154,7 @@ def _check(piece: _Piece) -> None:
 def _strip(piece: _Piece, takes: Mapping[str, str]) -> Strip:
     if piece.card is not None:
         card = piece.card
-        return (Slide(card.text, card.colour, card.text_colour, 0, card.frames, card.frames),)
+        return (Slide(card.text, card.colour, card.text_colour, 0, card.frames, card.frames, str(card.font or "")),)
     missing = [str(clip.slate) for clip in piece.shot.clips if clip.key not in takes]
     if missing:
         raise CutError(
@@ -219,7 +219,8 @@ def _captions(piece: _Piece, first: int, frames: int) -> tuple[Caption, ...]:
     title = piece.title
     if title is None or first >= title.frames:
         return ()
-    return (Caption(title.text, title.text_colour, first, min(frames, title.frames - first), title.frames),)
+    frames = min(frames, title.frames - first)
+    return (Caption(title.text, title.text_colour, first, frames, title.frames, str(title.font or "")),)
 
 
 def _cues(plan: Plan, stretches: Sequence[Stretch], frames: int) -> Iterator[Cue]:

@@ -29,7 +29,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Slide:
-    """Frames `first` to `first + frames - 1` of a title card that stands for `total` frames."""
+    """Frames `first` to `first + frames - 1` of a title card that stands for `total` frames. font: see `Caption`."""
 
     text: str
     colour: Colour
@@ -37,6 +37,7 @@ class Slide:
     first: int
     frames: int
     total: int
+    font: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,17 @@ Strip = tuple[Part | Slide | Mix, ...]
 
 @dataclass(frozen=True)
 class Caption:
-    """Text over the first `frames` frames of an element: frames `first` and on of a title that lasts `total`."""
+    """Text over the first `frames` frames of an element: frames `first` and on of a title that lasts `total`.
+
+    font: its file, as a path below the storyboard's folder; '' is the built-in one, and is not written down.
+    """
 
     text: str
     colour: Colour
     first: int
     frames: int
     total: int
+    font: str = ""
 
 
 @dataclass(frozen=True)
@@ -238,7 +243,8 @@ def from_dict(data: dict[str, Any]) -> CutList:
 
 
 def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Fraction) else value for name, value in pairs}
+    kept = (pair for pair in pairs if pair != ("font", ""))  # which came later: cuts without it are written as before
+    return {name: str(value) if isinstance(value, Fraction) else value for name, value in kept}
 
 
 def _element(row: dict[str, Any]) -> Element:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from shots.frames import Frames
 
+from .breaking import pieces
+from .fontfile import letters_of, opened, stamp
 from .planned import PlannedClip
+from .systemfont import machine_font
 
 ClipReader = Callable[[PlannedClip], Frames | None]
 """All frames [F, H, W, 3] of a clip's take, or None when it has not been rendered."""
@@ -26,37 +29,66 @@ _TAG = "longtake"
 T = TypeVar("T")
 
 
-@cache
-def font(size: int) -> Any:
-    """The lettering that Pillow carries, so that a sheet looks the same on every machine."""
-    return ImageFont.load_default(size)
+def font(size: int, text: str = "", film: Path | None = None) -> Any:
+    """The lettering for `text`: the one that Pillow carries, so that a sheet looks the same on every machine. For
+    letters that it lacks, the film's own font, then one of this machine; when they lack some too, the first again."""
+    if text.isascii() or not (lacking := letters_of(None).missing(text)):
+        return _opened(None, size)
+    if film is not None and not letters_of(film).missing(text):
+        return _opened(film, size, *stamp(film))
+    return _opened(machine_font(text, lacking), size)
 
 
-def shortened(text: str, size: int, width: float) -> str:
+@lru_cache(64)
+def _opened(path: Path | None, size: int, *_: int) -> Any:
+    return opened(path, size)
+
+
+def write(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    colour: str,
+    size: int,
+    film: Path | None = None,
+    width: float | None = None,
+    anchor: str | None = None,
+) -> None:
+    """Draw one line of text, shortened to `width` pixels, if told. film: see `font`."""
+    line = text if width is None else shortened(text, size, width, film)
+    draw.text(at, line, colour, font(size, text, film), anchor=anchor)
+
+
+def shortened(text: str, size: int, width: float, film: Path | None = None) -> str:
     """`text` on one line of at most `width` pixels, its end replaced by dots if need be."""
+    return _shortened(text, font(size, text, film), width)
+
+
+def _shortened(text: str, measured: Any, width: float) -> str:
     line = text[:2000].replace("\n", " ")  # more than any sheet is wide; measuring lengths is slow
-    if font(size).getlength(line) <= width:
+    if measured.getlength(line) <= width:
         return line
     low, high = 0, len(line)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if font(size).getlength(line[:middle] + " ...") <= width else (low, middle - 1)
+        low, high = (middle, high) if measured.getlength(line[:middle] + " ...") <= width else (low, middle - 1)
     return f"{line[:low].rstrip()} ..." if low else ""
 
 
-def lines_of(text: str, size: int, width: float, most: int) -> list[str]:
-    """`text` in at most `most` lines of `width` pixels, the last one shortened."""
-    words, lines = text[:4000].split(), [""]
-    for place, word in enumerate(words):
-        longer = f"{lines[-1]} {word}".strip()
-        if font(size).getlength(longer) <= width or not lines[-1]:
+def lines_of(text: str, size: int, width: float, most: int, film: Path | None = None) -> list[str]:
+    """`text` in at most `most` lines of `width` pixels, the last one shortened. Draw them with the font of `text`."""
+    measured = font(size, text, film)
+    parts, lines = list(pieces(text[:4000])), [""]
+    for place, (gap, part) in enumerate(parts):
+        longer = f"{lines[-1]}{gap}{part}" if lines[-1] else part
+        if measured.getlength(longer) <= width or not lines[-1]:
             lines[-1] = longer
         elif len(lines) == most:
-            lines[-1] = " ".join([lines[-1], *words[place:]])
+            lines[-1] += "".join(gap + part for gap, part in parts[place:])
             break
         else:
-            lines.append(word)
-    return [shortened(line, size, width) for line in lines]
+            lines.append(part)
+    return [_shortened(line, measured, width) for line in lines]
 
 
 def spread(things: Sequence[T], most: int) -> list[T]:

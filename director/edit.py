@@ -103,7 +103,7 @@ def assemble(
 ) -> FilmFile:
     """Make the film of `cut` at `out`, as `deliver` says. The file appears whole or not at all.
 
-    tags: embedded in the file, read back by `shots.frames.probe`. base: folder of the cut's sound files.
+    tags: embedded in the file, read back by `shots.frames.probe`. base: folder of the cut's sounds and fonts.
     on_step: told the elements made and their number; what it raises ends the work, and leaves nothing behind.
     check: decode the film and compare each frame with what it was copied from. guard: entered for the moment in which
     the film gets its name, and may refuse.
@@ -111,7 +111,7 @@ def assemble(
     Raises:
         OutputUnwritable: see `check_output`.
         PrintRefused: size or codec cannot be.
-        SoundUnreadable: a sound file is missing or broken.
+        SoundUnreadable, FontUnreadable: a file is missing or broken.
         FilmWrong: the result is not what the cut says.
         VideoUnreadable, StorageError: a take is missing or damaged.
     """
@@ -135,7 +135,7 @@ def put_together(
     """All of `assemble` but for the film's name: it is left in the folder `bench` for `workbench` to publish."""
     spec = print_spec(cut.fps, deliver)
     part = bench / out.name
-    runs = list(_runs(cut, takes, prints, spec, bench, on_step))
+    runs = list(_runs(cut, takes, prints, spec, bench, base, on_step))
     sound = film_sound(cut, base, CODECS[spec.codec].sound, bench)
     frames = splice(runs, part, spec, tags, sound)
     if frames != cut.frames:
@@ -181,6 +181,7 @@ def _runs(
     prints: PrintCache,
     spec: PrintSpec,
     scratch: Path,
+    base: Path,
     on_step: Callable[[int, int], None] | None,
 ) -> Iterator[Run]:
     """What to splice, in film order; prints and windows that are not there yet are made."""
@@ -196,7 +197,7 @@ def _runs(
             yield Run(made[element.take], element.first, element.frames)
         else:
             path = scratch / f"window-{number}{spec.suffix}"
-            yield Run(path, 0, write_print(path, window_pictures(element, read, spec), spec))
+            yield Run(path, 0, write_print(path, window_pictures(element, read, spec, base), spec))
         if on_step is not None:
             on_step(number + 1, len(cut.elements))
 

@@ -5,6 +5,7 @@
     +-- CutError                  exit 2   shots that cannot be joined as asked
     +-- OutputUnwritable          exit 2   a film or storyboard cannot be written where it should go
     +-- SoundUnreadable           exit 2   a sound file that is missing or that cannot be decoded
+    +-- FontUnreadable            exit 2   a font file that is missing or that words cannot be drawn with
     +-- PrintsDiffer              exit 1   encoded clips whose packets may not be mixed in one film
     +-- EncoderFailed             exit 1   the ffmpeg program is missing or did not do its work
     +-- FilmWrong                 exit 1   a finished film does not hold the frames that it should
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+FONTS = "a TrueType or OpenType font (.ttf, .otf, .ttc)"
 MOST_SHOWN = 50
 """Problems that a message lists; a file with more has one cause, and its end says how many were left out."""
 
@@ -119,6 +121,19 @@ class SoundUnreadable(DirectorError):
     """A sound file is missing or cannot be decoded."""
 
     exit_code = 2
+
+
+class FontUnreadable(DirectorError):
+    """A font file is missing or words cannot be drawn with it, and why."""
+
+    exit_code = 2
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(path, why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} cannot be used as a font: {self.why}; give {FONTS}, or leave the font out"
 
 
 class PackageInvalid(DirectorError):

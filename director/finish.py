@@ -23,9 +23,11 @@ from storage.rows import FilmVersion, Take
 from .cut import cut_list
 from .cutlist import Body, CutList, to_dict
 from .errors import UsageError
+from .fontfile import check_font
+from .lettering import film_font_digest, font_marks, title_fonts
 from .lineage import TAG, film_record, sidecar_of
 from .places import Places, file_digest
-from .planned import Deliver, Plan
+from .planned import Deliver, Plan, PlannedClip
 from .redaction import redacted
 from .soundmarks import Marks, check_new_sounds, digests, sound_files, sound_marks
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from shots.prints import PrintSpec
 
 log = logging.getLogger("longtake.finish")
+_Digests = dict[str, dict[str, str]]
 CUT_VERSION = 1
 """Rises whenever the same cut list would give another film."""
 SHEETS_VERSION = 1
@@ -40,15 +43,21 @@ SHEETS_VERSION = 1
 
 
 def film_identity(plan: Plan, takes: Mapping[str, Take], deliver: Deliver) -> str:
-    """Names a finished film by everything that decides its bytes' meaning: the cut, the sounds, the print spec."""
-    return _identity(_cut(plan, takes), digests(sound_marks(plan, {})), plan, deliver)
+    """Names a finished film by everything that decides its bytes' meaning: the cut, sounds, fonts, the print spec."""
+    return _identity(_cut(plan, takes), _digests(_marks(plan, {})), plan, deliver)
 
 
 def sheets_identity(plan: Plan, takes: Mapping[str, Take]) -> str:
     """Names what contact sheet and seam strips show: the pictures, and the words beside them."""
     words = [plan.title, str(plan.fps), sorted({clip.spec.model.id for clip in plan.clips})]
     shots = [[shot.id, shot.prompt, shot.frames, [clip.key for clip in shot.clips]] for shot in plan.shots]
-    return digest("sheets", SHEETS_VERSION, {"cut": to_dict(_cut(plan, takes)), "words": words, "shots": shots})
+    shown: dict[str, Any] = {"cut": to_dict(_cut(plan, takes)), "words": words, "shots": shots}
+    texts = [plan.title, *(shot.prompt for shot in plan.shots), *(clip.spec.prompt for clip in plan.clips)]
+    if not all(text.isascii() for text in texts):  # else all of it is in the built-in font
+        shown["font"] = film_font_digest(plan)
+    if not all(texts[1:]):
+        shown["without"] = "prompts"  # sheets that are not named so showed the clips' own
+    return digest("sheets", SHEETS_VERSION, shown)
 
 
 def check_apart(plans: Sequence[Plan]) -> None:
@@ -72,20 +81,20 @@ def is_cut(plan: Plan, takes: Mapping[str, Take], ledger: Ledger, places: Places
     """Whether each delivery of a film was cut last from these takes, in this way, and its file is still there.
 
     Raises:
-        SoundUnreadable: a sound that is gone.
+        SoundUnreadable, FontUnreadable: a file that is gone.
     """
     from .edit import film_path
 
     last: dict[str, FilmVersion] = {}
     for version in ledger.film_versions(plan.film):
         last.setdefault(Path(version.path).name, version)
-    sounds = digests(sound_marks(plan, _sounds_before(last)))
+    files = _digests(_marks(plan, last))
     for deliver in plan.deliver:
         before = last.get(film_path(Path(), deliver).name)
         if before is None or not places.found(before.path).is_file():
             return False
         facts = json.loads(before.cut_json)
-        if facts["identity"] != _identity(_cut(plan, takes), sounds, plan, deliver, facts.get("redact", ())):
+        if facts["identity"] != _identity(_cut(plan, takes), files, plan, deliver, facts.get("redact", ())):
             return False
     return True
 
@@ -105,7 +114,7 @@ class Finish:
 
         Raises:
             PrintRefused, OutputUnwritable: a delivery that cannot be encoded or written.
-            SoundUnreadable: a sound file that is missing or broken.
+            SoundUnreadable, FontUnreadable: a file that is missing or broken.
         """
         from .edit import check_output, film_path, print_spec
 
@@ -113,7 +122,9 @@ class Finish:
             print_spec(plan.fps, deliver).check()
             check_output(film_path(self._places.films, deliver))
         if sound_files(plan):
-            check_new_sounds(plan, _sounds_before(self._latest(plan)))
+            check_new_sounds(plan, _before(self._latest(plan), "sounds"))
+        for font in title_fonts(plan).values():
+            check_font(font)
 
     def __call__(
         self, plan: Plan, production: int, takes: dict[str, Take], ask: Callable[[], Desk | None] = lambda: None
@@ -124,16 +135,16 @@ class Finish:
         """
         desk = cache(lambda: ask() or Here(self._files))
         cut, latest = _cut(plan, takes), self._latest(plan)
-        sounds = sound_marks(plan, _sounds_before(latest))
+        marks = _marks(plan, latest)
         paths = []
         for deliver in plan.deliver:
             out = self._film_path(deliver)
-            identity = _identity(cut, digests(sounds), plan, deliver, self._redact)
+            identity = _identity(cut, _digests(marks), plan, deliver, self._redact)
             before = latest.get(self._places.recorded(out))
             if before is not None and _up_to_date(out, identity, before):
                 _mend_sidecar(plan, out, before)
             else:
-                self._deliver(plan, production, takes, cut, deliver, identity, sounds, desk())
+                self._deliver(plan, production, takes, cut, deliver, identity, marks, desk())
             paths.append(str(out))
         return paths + self._sheets(_for_other_eyes(plan, self._redact), takes, desk)
 
@@ -162,7 +173,7 @@ class Finish:
         cut: CutList,
         deliver: Deliver,
         identity: str,
-        sounds: Marks,
+        marks: dict[str, Marks],
         desk: Desk,
     ) -> None:
         from cluster.environment import code_version
@@ -171,14 +182,14 @@ class Finish:
         from .labwork import FilmOrder, make_film
 
         out = self._film_path(deliver)
-        record = film_record(plan, takes, code_version(), digests(sounds), self._ledger)
+        record = film_record(plan, takes, code_version(), _digests(marks), self._ledger)
         shown = redacted(record, self._redact)
         tags, guard = {TAG: canonical(shown)}, self._ledger.while_ours(production)
         with workbench(out, guard) as bench:
             prints = self._prints(cut, print_spec(plan.fps, deliver), desk)
             film = desk.home(make_film, FilmOrder(cut, prints, deliver, out, bench, tags, plan.base.absolute()))
         write_sidecar(out, shown, film.digest)
-        facts = {"identity": identity, "deliver": asdict(deliver), "cut": to_dict(cut), "sounds": sounds}
+        facts = {"identity": identity, "deliver": asdict(deliver), "cut": to_dict(cut), **marks}
         facts |= {"redact": list(self._redact)} if self._redact else {}
         self._ledger.record_film(
             production,
@@ -213,6 +224,7 @@ class Finish:
             from .labwork import SheetsOrder, draw_sheets
 
             videos = {clip.key: takes[clip.key].video for clip in plan.clips}
+            plan = replace(plan, storyboard=plan.storyboard.absolute())  # a lab's working folder is another
             desk().home(draw_sheets, SheetsOrder(plan, videos, contact, seams, shows))
         return [str(contact), str(seams)]
 
@@ -225,16 +237,21 @@ def _for_other_eyes(plan: Plan, redact: Sequence[str]) -> Plan:
     """The plan as sheets may show it."""
     if "prompts" not in redact:
         return plan
-    return replace(plan, shots=tuple(replace(shot, prompt="") for shot in plan.shots))
+
+    def without(clip: PlannedClip) -> PlannedClip:
+        return replace(clip, spec=replace(clip.spec, prompt=""))
+
+    shots = (replace(shot, prompt="", clips=tuple(map(without, shot.clips))) for shot in plan.shots)
+    return replace(plan, shots=tuple(shots))
 
 
-def _identity(cut: CutList, sounds: dict[str, str], plan: Plan, deliver: Deliver, redact: Sequence[str] = ()) -> str:
+def _identity(cut: CutList, files: _Digests, plan: Plan, deliver: Deliver, redact: Sequence[str] = ()) -> str:
     from .edit import print_spec
 
     if redact:
-        return digest("film", CUT_VERSION, {"of": _identity(cut, sounds, plan, deliver), "without": list(redact)})
+        return digest("film", CUT_VERSION, {"of": _identity(cut, files, plan, deliver), "without": list(redact)})
     shown = {name: value for name, value in to_dict(cut).items() if name != "title"}
-    return digest("film", CUT_VERSION, {"cut": shown, "sounds": sounds, "print": print_spec(plan.fps, deliver).key})
+    return digest("film", CUT_VERSION, {"cut": shown, **files, "print": print_spec(plan.fps, deliver).key})
 
 
 def _up_to_date(out: Path, identity: str, before: FilmVersion | None) -> bool:
@@ -243,11 +260,21 @@ def _up_to_date(out: Path, identity: str, before: FilmVersion | None) -> bool:
     return file_digest(out) == before.file_digest
 
 
-def _sounds_before(latest: Mapping[str, FilmVersion]) -> Marks:
-    """The sounds that the last films were cut with."""
+def _marks(plan: Plan, latest: Mapping[str, FilmVersion]) -> dict[str, Marks]:
+    """The film's sounds, and its titles' fonts where they have some. latest: tells what has not changed since."""
+    fonts = font_marks(plan, _before(latest, "fonts"))
+    return {"sounds": sound_marks(plan, _before(latest, "sounds"))} | ({"fonts": fonts} if fonts else {})
+
+
+def _digests(marks: dict[str, Marks]) -> _Digests:
+    return {kind: digests(found) for kind, found in marks.items()}
+
+
+def _before(latest: Mapping[str, FilmVersion], kind: str) -> Marks:
+    """The sounds, or fonts, that the last films were cut with."""
     marks: Marks = {}
     for version in latest.values():
-        marks |= json.loads(version.cut_json).get("sounds", {})
+        marks |= json.loads(version.cut_json).get(kind, {})
     return marks
 
 

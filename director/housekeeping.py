@@ -13,6 +13,7 @@ from storage.ledger import Ledger
 from storage.remote import open_files
 
 from .errors import UsageError
+from .lettering import font_files
 from .places import Places
 from .report import size
 from .session import Session
@@ -148,7 +149,7 @@ def show_moved(document: Document) -> None:
 
 
 def export(session: Session, film: str, folder: Path) -> Document:
-    """Write one film as a folder that another machine can continue: ledger rows, files, storyboard and its sounds.
+    """Write one film as a folder that another machine can continue: ledger rows, takes, storyboard, sounds, fonts.
 
     Raises:
         UsageError: no such film, or a file of its storyboard that cannot be copied. StoryboardError: it has mistakes.
@@ -170,7 +171,8 @@ def _carry_board(session: Session, film: str, folder: Path) -> str | None:
     from .storyboard import load
 
     images = {str(shot.start_image) for shot in load([str(path)])[0].board.shots if shot.start_image is not None}
-    for name in (path.name, *sorted(images.union(sound_files(session.plans([str(path)])[0])))):
+    (plan,) = session.plans([str(path)])
+    for name in (path.name, *sorted(images.union(sound_files(plan), font_files(plan)))):
         to = folder / name
         try:
             to.parent.mkdir(parents=True, exist_ok=True)

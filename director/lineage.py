@@ -31,10 +31,10 @@ def film_record(
     plan: Plan,
     takes: Mapping[str, Take],
     code_version: str,
-    sounds: Mapping[str, str],
+    files: Mapping[str, Mapping[str, str]],
     ledger: Ledger | None = None,
 ) -> dict[str, Any]:
-    """The lineage of a film as it is embedded in it. `sounds`: file name -> sha256 of what was mixed in.
+    """The lineage of a film as it is embedded in it. files: `sounds`, and `fonts` if any: file name -> sha256.
 
     Environments repeat, so each stands once in a list and clips give its place in it. ledger: knows of attempts, and
     of clips (`others`) that those of the film continue but that do not stand in it.
@@ -52,7 +52,7 @@ def film_record(
         "frames": plan.frames,
         "code_version": code_version,
         "time": clock(time.time()),
-        "sounds": dict(sounds),
+        **{kind: dict(digests) for kind, digests in files.items()},
         "environments": environments,
         "clips": clips,
         "others": _others(plan, ledger) if ledger else [],
@@ -274,6 +274,8 @@ def _tree(document: dict[str, Any]) -> Tree:
     tree.add(f"longtake {document['code_version']}, storyboard {document['storyboard_digest'][:16]}")
     for name, digest in document["sounds"].items():
         tree.add(f"sound {name}  {digest[:16]}")
+    for name, digest in document.get("fonts", {}).items():
+        tree.add(f"font {name}  {digest[:16]}")
     for clip in document["clips"]:
         tree.add(_clip_tree(clip, document["environments"][clip["environment"]]))
     return tree

@@ -1,7 +1,7 @@
 """Storyboards and all that they name, as one file: what a driver on another machine needs to render them.
 
     package.json     what follows, with the path of each file from its storyboard's folder
-    0, 1, 2 ...      the bytes: storyboards, sounds, start images
+    0, 1, 2 ...      the bytes: storyboards, sounds, fonts, start images
 
 Names stand in the JSON only, so no file name, however odd, is ever a path in the archive. Models are not packed: they
 are gigabytes, and every node has to have them. A model folder that the storyboard names relative to itself becomes a
@@ -21,6 +21,7 @@ from typing import Any
 from storage.files import FileId, Files
 
 from .errors import PackageInvalid, UsageError
+from .lettering import font_files
 from .planned import Plan, PlannedClip
 from .soundmarks import sound_files
 
@@ -53,7 +54,7 @@ def contents(plans: Sequence[Plan]) -> Contents:
         board = f"{room}/{plan.storyboard.name}"
         found.boards.append(board)
         found.files[board] = plan.storyboard
-        for name, path in sound_files(plan).items():
+        for name, path in (sound_files(plan) | font_files(plan)).items():
             found.files[f"{room}/{_posix(name)}"] = path
         for name, path in _pictures(plan):
             found.files[f"{room}/{_posix(name)}"] = path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from shots.codecs import CODECS
 from shots.pocket.vocabulary import MAX_TOKENS, known_words, split_words, unknown_words
@@ -12,6 +13,7 @@ from shots.spec import Anchor, ClipSpec, VidRD, Windows, digest, hashed_fields
 
 from .addresses import EVENTS
 from .bills import bill_of
+from .lettering import few, letter_warnings
 from .planned import Deliver, Plan, PlannedClip, PlannedShot, Slate, Terms
 from .settle import SettledShot
 from .storyboard import Storyboard
@@ -46,6 +48,7 @@ def plan(storyboard: Storyboard) -> Plan:
         storyboard.digest,
         Terms(**storyboard.board.production.model_dump()),
         on=_told(storyboard),
+        font=Path(film.font) if film.font else None,
     )
 
 
@@ -136,6 +139,7 @@ def _warnings(storyboard: Storyboard, shots: list[PlannedShot]) -> Iterator[str]
     for settled, shot in zip(storyboard.shots, shots, strict=True):
         yield from _beat_warnings(settled, shot)
     yield from _word_warnings(storyboard)
+    yield from letter_warnings(shots, storyboard.base)
 
 
 def _size_warnings(storyboard: Storyboard) -> Iterator[str]:
@@ -174,11 +178,11 @@ def _word_warnings(storyboard: Storyboard) -> Iterator[str]:
         if len(split_words(text)) > MOST_WORDS:
             long.update(ids)
     if unknown:
-        words = "; ".join(f"{word!r} ({_few(list(ids))})" for word, ids in list(unknown.items())[:20])
+        words = "; ".join(f"{word!r} ({few(list(ids))})" for word, ids in list(unknown.items())[:20])
         more = f" and {len(unknown) - 20} more" if len(unknown) > 20 else ""
         yield f"the pocket model does not know: {words}{more}. It knows: {', '.join(known_words())}"
     if long:
-        yield f"the pocket model reads only the first {MOST_WORDS} words of a prompt ({_few(list(long))})"
+        yield f"the pocket model reads only the first {MOST_WORDS} words of a prompt ({few(list(long))})"
 
 
 def _prompts(storyboard: Storyboard) -> dict[str, dict[str, None]]:
@@ -189,10 +193,3 @@ def _prompts(storyboard: Storyboard) -> dict[str, dict[str, None]]:
             for text in (*(prompt for _, prompt in settled.timed.beats), settled.negative_prompt):
                 users.setdefault(text, {})[settled.timed.id] = None
     return users
-
-
-def _few(ids: list[str]) -> str:
-    named = ", ".join(ids[:3])
-    return (
-        f"shot {named}" if len(ids) == 1 else f"shots {named}" + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
-    )

@@ -69,13 +69,17 @@ class Transition:
 
 @dataclass(frozen=True)
 class Title:
-    """A card of `frames` film frames before the shot (`over` "card") or text over its first `frames` ("shot")."""
+    """A card of `frames` film frames before the shot (`over` "card") or text over its first `frames` ("shot").
+
+    font: a file, as a path below the storyboard's folder (`Plan.base`); None: the built-in one.
+    """
 
     text: str
     frames: int
     over: Literal["card", "shot"] = "card"
     colour: tuple[int, int, int] = (0, 0, 0)
     text_colour: tuple[int, int, int] = (255, 255, 255)
+    font: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ class Terms:
 class Plan:
     """A whole film. `frames` is the finished film's length, cards and overlaps counted.
 
+    font: the film's own, which titles have theirs from (`Title.font`), as a path below `base`.
     terms: no part of what is compared or recorded, so that changing them makes no other film.
     on: (event, web address) of those who are told; recorded nowhere, since an address may be a secret.
     """
@@ -162,10 +167,11 @@ class Plan:
     storyboard_digest: str = field(default="", compare=False)
     terms: Terms = field(default=Terms(), compare=False)
     on: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    font: Path | None = None
 
     @property
     def base(self) -> Path:
-        """The folder that the sounds' paths begin in."""
+        """The folder that the paths of sounds and fonts begin in."""
         return self.storyboard.parent
 
     @property

@@ -1,6 +1,6 @@
 """Lineage in the forms of others: W3C PROV-JSON, and OpenLineage run events.
 
-PROV-JSON: https://www.w3.org/submissions/prov-json/ . Films, takes, models, storyboards and sounds are entities;
+PROV-JSON: https://www.w3.org/submissions/prov-json/ . Films, takes, models, storyboards, sounds and fonts are entities;
 shooting a clip and cutting a film are activities; longtake, in one version of its code, is the agent.
 
 OpenLineage: https://openlineage.io/spec/2-0-2/OpenLineage.json . One COMPLETE event a take and one for the cut. A run's
@@ -92,7 +92,7 @@ class _Prov:
             self.relate("wasDerivedFrom", generatedEntity=take, usedEntity=before)
 
     def film(self, film: Document) -> None:
-        """A film, its cut, its storyboard and sounds."""
+        """A film, its cut, its storyboard, sounds and fonts."""
         name, cut = _id("film", film["film"]), _id("cut", film["film"])
         facts = {"title": film["title"], "fps": film["fps"], "frames": film["frames"]} | _some(film, "sha256")
         self.add("entity", name, "Film", facts)
@@ -103,9 +103,10 @@ class _Prov:
         board = _id("storyboard", film["storyboard_digest"])
         self.add("entity", board, "Storyboard", {"digest": film["storyboard_digest"]})
         self.relate("used", activity=cut, entity=board)
-        for file, digest in film["sounds"].items():
-            self.add("entity", _id("sound", digest), "Sound", {"file": file, "digest": digest})
-            self.relate("used", activity=cut, entity=_id("sound", digest))
+        for kind in ("sound", "font"):
+            for file, digest in film.get(f"{kind}s", {}).items():
+                self.add("entity", _id(kind, digest), kind.capitalize(), {"file": file, "digest": digest})
+                self.relate("used", activity=cut, entity=_id(kind, digest))
         for clip in film["clips"]:
             self.relate("used", activity=cut, entity=_id("take", clip["key"]))
             self.relate("wasDerivedFrom", generatedEntity=name, usedEntity=_id("take", clip["key"]))
@@ -137,11 +138,11 @@ def openlineage(document: Document) -> Iterator[Document]:
         yield _take_event(clip)
     if document["kind"] == "longtake.film":
         takes = [_data("takes", clip["key"]) for clip in document["clips"]]
-        sounds = [_data("sounds", digest) for digest in document["sounds"].values()]
+        files = [_data(kind, digest) for kind in ("sounds", "fonts") for digest in document.get(kind, {}).values()]
         board = _data("storyboards", document["storyboard_digest"])
         facts = {"title": document["title"], "fps": document["fps"], "frames": document["frames"]}
         out = _data("films", document["film"], facts)
-        yield _event(document, f"cut.{document['film']}", [board, *sounds, *takes], out, {})
+        yield _event(document, f"cut.{document['film']}", [board, *files, *takes], out, {})
 
 
 def _take_event(clip: Document) -> Document:

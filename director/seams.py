@@ -21,11 +21,12 @@ from .drawing import (
     blank,
     font,
     save,
-    shortened,
     spread,
     thumb_size,
     thumbnail,
+    write,
 )
+from .lettering import film_font
 from .planned import Plan, PlannedClip, PlannedShot
 
 BESIDE = 4
@@ -107,10 +108,10 @@ def _chosen(every: list[Join]) -> list[Join]:
 
 def _header(draw: ImageDraw.ImageDraw, plan: Plan, shown: int, joined: int, width: int) -> None:
     title = f"{plan.title or plan.film}: the joins"
-    draw.text((MARGIN, 36), shortened(title, TITLE, width - 2 * MARGIN), INK, font(TITLE))
+    write(draw, (MARGIN, 36), title, INK, TITLE, film_font(plan), width - 2 * MARGIN)
     told = f"{joined} joins" + ("" if shown == joined else f", {shown} shown")
     told += "   ·   last four and first four kept frames   ·   step: change over the join, in changes beside it"
-    draw.text((MARGIN, 92), shortened(told, SMALL, width - 2 * MARGIN), QUIET, font(SMALL))
+    write(draw, (MARGIN, 92), told, QUIET, SMALL, width=width - 2 * MARGIN)
     draw.line((MARGIN, 127, width - MARGIN, 127), FAINT, 2)
 
 
@@ -129,10 +130,10 @@ def _strip(
     if join.way == "chain":
         ratio = None if before is None or after is None else step_ratio(before, after)
         told = "" if ratio is None else f"step x {ratio:.1f}"
-    draw.text((x + wide, y + 6), told, QUIET, font(SMALL), anchor="ra")
-    room = wide - font(SMALL).getlength(told) - 24
+    write(draw, (x + wide, y + 6), told, QUIET, SMALL, anchor="ra")
+    room = wide - font(SMALL, told).getlength(told) - 24
     colour = ACCENT if join.way == "chain" else INK
-    draw.text((x, y), shortened(f"{join.before.slate}  to  {join.after.slate}", LABEL, room), colour, font(LABEL))
+    write(draw, (x, y), f"{join.before.slate}  to  {join.after.slate}", colour, LABEL, width=room)
     top = y + CAPTION
     _half(sheet, before, thumb, (x, top))
     middle = x + BESIDE * thumb[0] + (BESIDE - 1) * GAP + SEAM // 2

@@ -23,11 +23,12 @@ from .drawing import (
     font,
     lines_of,
     save,
-    shortened,
     spread,
     thumb_size,
     thumbnail,
+    write,
 )
+from .lettering import film_font
 from .planned import Plan, PlannedClip, PlannedShot
 
 ACROSS = 12
@@ -56,7 +57,8 @@ class _Line:
 @dataclass(frozen=True)
 class _Row:
     shot: PlannedShot
-    prompt: tuple[str, ...]
+    words: str
+    prompt: tuple[str, ...]  # the words in lines
     lines: tuple[_Line, ...]
     left_out: int
 
@@ -75,23 +77,24 @@ def contact_sheet(plan: Plan, read: ClipReader, out: Path, shows: str = "", take
     """
     thumb = thumb_size(plan.size)
     width = 2 * MARGIN + ACROSS * (thumb[0] + GAP) - GAP
-    rows = list(_rows(plan, width - 2 * MARGIN))
+    film = film_font(plan)
+    rows = list(_rows(plan, width - 2 * MARGIN, film))
     height = HEADER + sum(row.height(thumb[1]) for row in rows) + MARGIN // 2
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    _header(draw, plan, len(rows), width, takes)
+    _header(draw, plan, len(rows), width, takes, film)
     starts = {} if takes else {stretch.shot: stretch.start for stretch in stretches(plan.shots)}
     y = HEADER
     for row in rows:
-        at = _caption(draw, plan, row, starts.get(row.shot.id), y, width)
+        at = _caption(draw, plan, row, starts.get(row.shot.id), y, width, film)
         for line in row.lines:
-            _line(sheet, draw, line, read, thumb, at)
+            _line(sheet, draw, line, read, thumb, at, film)
             at += thumb[1] + line.height
         y += row.height(thumb[1])
     save(sheet, out, shows)
 
 
-def _rows(plan: Plan, width: int) -> Iterator[_Row]:
+def _rows(plan: Plan, width: int, film: Path | None) -> Iterator[_Row]:
     left = LINES_A_FILM
     shots = spread(plan.shots, LINES_A_FILM)
     for number, shot in enumerate(shots, 1):
@@ -104,7 +107,7 @@ def _rows(plan: Plan, width: int) -> Iterator[_Row]:
         lines = tuple(_line_of(shot, clips[i : i + across], across) for i in range(0, len(clips), across))
         left -= len(lines)
         prompt = shot.prompt or (clips[0].spec.prompt if clips else "")
-        yield _Row(shot, tuple(lines_of(prompt, PROMPT, width, 2)), lines, len(shot.clips) - len(clips))
+        yield _Row(shot, prompt, tuple(lines_of(prompt, PROMPT, width, 2, film)), lines, len(shot.clips) - len(clips))
 
 
 def _line_of(shot: PlannedShot, clips: Sequence[PlannedClip], across: int) -> _Line:
@@ -117,8 +120,8 @@ def _line_of(shot: PlannedShot, clips: Sequence[PlannedClip], across: int) -> _L
     return _Line(tuple(clips), ACROSS // across, prompts)
 
 
-def _header(draw: ImageDraw.ImageDraw, plan: Plan, shown: int, width: int, takes: bool) -> None:
-    draw.text((MARGIN, 40), shortened(plan.title or plan.film, TITLE, width - 2 * MARGIN), INK, font(TITLE))
+def _header(draw: ImageDraw.ImageDraw, plan: Plan, shown: int, width: int, takes: bool, film: Path | None) -> None:
+    write(draw, (MARGIN, 40), plan.title or plan.film, INK, TITLE, film, width - 2 * MARGIN)
     facts = [
         _count(len(plan.shots), "take" if takes else "shot")
         + ("" if shown == len(plan.shots) else f" ({shown} shown)"),
@@ -131,18 +134,20 @@ def _header(draw: ImageDraw.ImageDraw, plan: Plan, shown: int, width: int, takes
         f"made at {plan.size[0]} x {plan.size[1]}",
         *sorted({clip.spec.model.id for clip in plan.clips}),
     ]
-    draw.text((MARGIN, 108), shortened("   ·   ".join(facts), SMALL, width - 2 * MARGIN), QUIET, font(SMALL))
+    write(draw, (MARGIN, 108), "   ·   ".join(facts), QUIET, SMALL, film, width - 2 * MARGIN)
     draw.line((MARGIN, 147, width - MARGIN, 147), FAINT, 2)
 
 
-def _caption(draw: ImageDraw.ImageDraw, plan: Plan, row: _Row, start: int | None, y: int, width: int) -> int:
+def _caption(
+    draw: ImageDraw.ImageDraw, plan: Plan, row: _Row, start: int | None, y: int, width: int, film: Path | None
+) -> int:
     """Draws the lines above a shot's pictures; returns where the pictures begin."""
     facts = "   ·   ".join(_facts(plan, row, start))
-    draw.text((width - MARGIN, y + 3), facts, QUIET, font(SMALL), anchor="ra")
-    room = width - 2 * MARGIN - font(SMALL).getlength(facts) - 40
-    draw.text((MARGIN, y), shortened(row.shot.id, PROMPT, room), ACCENT, font(PROMPT))
+    write(draw, (width - MARGIN, y + 3), facts, QUIET, SMALL, anchor="ra")
+    room = width - 2 * MARGIN - font(SMALL, facts).getlength(facts) - 40
+    write(draw, (MARGIN, y), row.shot.id, ACCENT, PROMPT, width=room)
     for n, line in enumerate(row.prompt):
-        draw.text((MARGIN, y + 34 * (n + 1)), line, INK, font(PROMPT))
+        draw.text((MARGIN, y + 34 * (n + 1)), line, INK, font(PROMPT, row.words, film))
     return y + 38 + 34 * len(row.prompt)
 
 
@@ -162,7 +167,13 @@ def _facts(plan: Plan, row: _Row, start: int | None) -> Iterator[str]:
 
 
 def _line(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, line: _Line, read: ClipReader, thumb: tuple[int, int], y: int
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    line: _Line,
+    read: ClipReader,
+    thumb: tuple[int, int],
+    y: int,
+    film: Path | None,
 ) -> None:
     """Thumbnails of some clips, a bar where one clip ends and the next begins, and the clips' numbers below."""
     pitch = thumb[0] + GAP
@@ -176,8 +187,8 @@ def _line(
         draw.text((x, y + thumb[1] + 6), str(clip.slate.clip), QUIET, font(SMALL))
     for n, (place, prompt) in enumerate(line.prompts):
         end = line.prompts[n + 1][0] if n + 1 < len(line.prompts) else ACROSS // line.pictures
-        text = shortened(prompt, SMALL, (end - place) * wide - GAP)
-        draw.text((MARGIN + place * wide, y + thumb[1] + NUMBERS), text, INK, font(SMALL))
+        at = MARGIN + place * wide, y + thumb[1] + NUMBERS
+        write(draw, at, prompt, INK, SMALL, film, (end - place) * wide - GAP)
 
 
 def _pictures(clip: PlannedClip, count: int, read: ClipReader, thumb: tuple[int, int]) -> Iterator[Image.Image]:

@@ -28,7 +28,7 @@ def sound_marks(plan: Plan, before: Mapping[str, Mapping[str, Any]]) -> Marks:
     Raises:
         SoundUnreadable: a file that is gone or cannot be read.
     """
-    return {name: _mark(path, before.get(name, {})) for name, path in sound_files(plan).items()}
+    return {name: _sound_mark(path, before.get(name, {})) for name, path in sound_files(plan).items()}
 
 
 def check_new_sounds(plan: Plan, before: Mapping[str, Mapping[str, Any]]) -> None:
@@ -51,13 +51,18 @@ def digests(marks: Marks) -> dict[str, str]:
     return {name: mark["sha256"] for name, mark in marks.items()}
 
 
-def _mark(path: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+def mark(path: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+    """A file as it is now; hashed only when its size or time are not as `before`. Raises OSError."""
+    found = path.stat()
+    now = {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+    if before and {name: before[name] for name in now} == now:
+        return dict(before)
+    return {"sha256": file_digest(path), **now}
+
+
+def _sound_mark(path: Path, before: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        found = path.stat()
-        now = {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
-        if before and {name: before[name] for name in now} == now:
-            return dict(before)
-        return {"sha256": file_digest(path), **now}
+        return mark(path, before)
     except OSError as error:
         raise SoundUnreadable(
             f"{path} cannot be read as sound: {error.strerror or error}; put the file back, or remove it from the "

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from .board import Bed, Board, Defaults, Delivery, Film, Shot
-from .checks import check_deliveries, check_sounds, check_written
+from .checks import check_deliveries, check_fonts, check_sounds, check_written
 from .errors import Problem, StoryboardError
 from .findings import Findings
 from .part import Part
@@ -95,6 +95,7 @@ def _load(path: Path) -> tuple[Storyboard, Source]:
     parts = _parts(source, findings)
     check_written(findings)
     check_sounds(findings)
+    check_fonts(findings)
     check_deliveries(findings, parts.deliver, parts.film.id if parts.film else "film")
     settled, bed = _settled(parts, findings)
     if not findings.found:
@@ -107,7 +108,7 @@ def _load(path: Path) -> tuple[Storyboard, Source]:
 def _settled(parts: _Parts, findings: Findings) -> tuple[list[SettledShot], Sound | None]:
     if parts.film is None:
         return [], None
-    timer = Timer(parts.film.fps, findings if parts.timed else Findings(findings.source))
+    timer = Timer(parts.film.fps, findings if parts.timed else Findings(findings.source), parts.film.font)
     timed = {index: timer.shot(index, shot) for index, shot in parts.shots.items()}
     check_joins(timer.findings, timed)
     bed = timer.sound(parts.bed, parts.bed.loop) if parts.bed else None

@@ -38,10 +38,11 @@ def decimal(value: Fraction) -> str:
 
 @dataclass
 class Timer:
-    """Times the shots of a film of `fps` frames a second."""
+    """Times the shots of a film of `fps` frames a second. font: of titles that name none."""
 
     fps: Fraction
     findings: Findings
+    font: str | None = None
 
     def shot(self, index: int, shot: Shot) -> TimedShot:
         """The shot at `index` of the file; `frames` is 0 where its length could not be told."""
@@ -113,7 +114,9 @@ class Timer:
         if choice is None:
             return None
         frames = choice.frames or self.given(at, choice.seconds, Fraction(2), notes, "title: ")
-        return Title(choice.text, frames, choice.over, choice.colour, choice.text_colour)
+        font = choice.font or self.font
+        drawn = choice.colour, choice.text_colour, FilePath(font) if font else None
+        return Title(choice.text, frames, choice.over, *drawn)
 
     def sound(self, audio: Audio, loop: bool) -> Sound:
         start = self.frame(audio.start or Fraction(0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,18 +40,18 @@ class Reel:
         return self._picture
 
 
-def window_pictures(window: Window, read: Reader, spec: PrintSpec) -> Iterator[Frames]:
-    """The pictures [H, W, 3] of a window at the print's size, one at a time."""
+def window_pictures(window: Window, read: Reader, spec: PrintSpec, base: Path = Path()) -> Iterator[Frames]:
+    """The pictures [H, W, 3] of a window at the print's size, one at a time. base: folder of the titles' fonts."""
     if isinstance(window, Crossfade):
-        pictures = _crossfade(window, read, spec)
+        pictures = _crossfade(window, read, spec, base)
     elif isinstance(window, Fade):
-        pictures = _fade(window, read, spec)
+        pictures = _fade(window, read, spec, base)
     else:
-        pictures = strip_pictures(window.strip, read, spec)
-    return caption_pictures(pictures, window.captions, spec.fps) if window.captions else pictures
+        pictures = strip_pictures(window.strip, read, spec, base)
+    return caption_pictures(pictures, window.captions, spec.fps, base) if window.captions else pictures
 
 
-def strip_pictures(strip: Strip, read: Reader, spec: PrintSpec) -> Iterator[Frames]:
+def strip_pictures(strip: Strip, read: Reader, spec: PrintSpec, base: Path = Path()) -> Iterator[Frames]:
     """The pictures of a strip at the print's size."""
     for piece in strip:
         if isinstance(piece, Part):
@@ -58,7 +59,7 @@ def strip_pictures(strip: Strip, read: Reader, spec: PrintSpec) -> Iterator[Fram
         elif isinstance(piece, Mix):
             yield from _mixed(piece, read, spec)
         else:
-            yield from slide_pictures(piece, (spec.width, spec.height), spec.fps)
+            yield from slide_pictures(piece, (spec.width, spec.height), spec.fps, base)
 
 
 def _mixed(mix: Mix, read: Reader, spec: PrintSpec) -> Iterator[Frames]:
@@ -69,7 +70,7 @@ def _mixed(mix: Mix, read: Reader, spec: PrintSpec) -> Iterator[Frames]:
         yield _rounded((1.0 - share) * out + share * into)
 
 
-def _crossfade(window: Crossfade, read: Reader, spec: PrintSpec) -> Iterator[Frames]:
+def _crossfade(window: Crossfade, read: Reader, spec: PrintSpec, base: Path) -> Iterator[Frames]:
     """Frame k of n has share (k+1)/(n+1) of the new picture, so neither end repeats what is beside it."""
     from moviepy.video.fx import FadeIn, FadeOut
 
@@ -77,14 +78,15 @@ def _crossfade(window: Crossfade, read: Reader, spec: PrintSpec) -> Iterator[Fra
     seconds = float((n + 1) / fps)
     # The old picture fading to black plus the new one fading from black is their crossfade, in floating point and
     # exact after rounding. CrossFadeIn in a composite keeps the share in eight bits and is off by one level.
-    old = _clip(Reel(strip_pictures(window.out, read, spec), fps, lead=1), seconds).with_effects([FadeOut(seconds)])
-    new = _clip(Reel(strip_pictures(window.into, read, spec), fps, lead=1), seconds).with_effects([FadeIn(seconds)])
+    out, into = (Reel(strip_pictures(s, read, spec, base), fps, lead=1) for s in (window.out, window.into))
+    old = _clip(out, seconds).with_effects([FadeOut(seconds)])
+    new = _clip(into, seconds).with_effects([FadeIn(seconds)])
     for k in range(1, n + 1):
         moment = float(k / fps)
         yield _rounded(old.get_frame(moment) + new.get_frame(moment))
 
 
-def _fade(window: Fade, read: Reader, spec: PrintSpec) -> Iterator[Frames]:
+def _fade(window: Fade, read: Reader, spec: PrintSpec, base: Path) -> Iterator[Frames]:
     """To a colour, frame k of n keeps share (n-1-k)/n of the picture; from a colour, k/n."""
     from moviepy.video.fx import FadeIn, FadeOut
 
@@ -92,7 +94,7 @@ def _fade(window: Fade, read: Reader, spec: PrintSpec) -> Iterator[Frames]:
     seconds, colour = float(n / fps), list(window.colour)
     lead = 1 if window.to_colour else 0
     effect = FadeOut(seconds, colour) if window.to_colour else FadeIn(seconds, colour)
-    clip = _clip(Reel(strip_pictures(window.strip, read, spec), fps, lead), seconds).with_effects([effect])
+    clip = _clip(Reel(strip_pictures(window.strip, read, spec, base), fps, lead), seconds).with_effects([effect])
     for k in range(n):
         yield _rounded(clip.get_frame(float((k + lead) / fps)))
 

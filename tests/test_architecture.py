@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.director.fonts import font
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -50,6 +52,15 @@ def modules_after(*arguments: str, cwd: Path) -> set[str]:
 )
 def test_looking_loads_no_torch_and_no_ray(arguments, tmp_path):
     loaded = modules_after(*arguments, cwd=tmp_path)
+    assert not loaded & {"torch", "diffusers", "transformers", "ray", "moviepy"}
+
+
+def test_a_plan_with_fonts_and_letters_that_they_lack_loads_as_little(tmp_path):
+    font(tmp_path / "a.ttf")
+    board = (ROOT / "examples/minimal.yaml").read_text().replace("film: {", "film: {font: a.ttf, ", 1)
+    (tmp_path / "film.yaml").write_text(board.replace("    prompt:", "    title: Café –\n    prompt:", 1))
+    loaded = modules_after("plan", "film.yaml", cwd=tmp_path)
+    assert "PIL" in loaded
     assert not loaded & {"torch", "diffusers", "transformers", "ray", "moviepy"}
 
 
