@@ -1,8 +1,7 @@
 """Font files: whether words can be drawn with one, and which letters it has.
 
-Pillow draws a box for a letter that a font lacks, and does not say so. So the font's own table of letters is read here,
-https://learn.microsoft.com/typography/opentype/spec/cmap . No path stands for the font that Pillow carries: Aileron
-Regular, cut down to 112 letters.
+Pillow draws a box for a letter that a font lacks, and does not say so. So the font's own table of letters is read here.
+No path stands for the font that Pillow carries: Aileron Regular, cut down to 112 letters.
 """
 
 from __future__ import annotations
@@ -10,28 +9,22 @@ from __future__ import annotations
 import io
 import struct
 import unicodedata
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import FontUnreadable
 
-Glyph = Callable[[int], int]
-"""Number of the glyph for a code point; 0 is the box."""
-
-_PLAIN = (b"\0\1\0\0", b"OTTO", b"true")
-_UNICODE = ((3, 10), (0, 6), (0, 4), (3, 1), (0, 3), (0, 2), (0, 1), (0, 0))
-"""Platform and encoding of tables of Unicode letters, the fullest first, as FreeType and HarfBuzz choose them."""
+Glyphs = frozenset[int]
+"""Code points that have a glyph other than the box."""
 
 
 class Letters:
     """The letters of a font. shaped: whether they are set by HarfBuzz, which puts an accent on a letter and hides
     marks that only tell how to set others; without it every code point needs a glyph of its own."""
 
-    def __init__(self, glyph: Glyph, shaped: bool) -> None:
-        self._glyph, self._shaped = glyph, shaped
+    def __init__(self, glyphs: Glyphs, shaped: bool) -> None:
+        self._glyphs, self._shaped = glyphs, shaped
 
     def missing(self, text: str) -> list[str]:
         """What of `text` would be drawn as a box, each letter once. Space of any kind is drawn as space."""
@@ -40,10 +33,10 @@ class Letters:
         return [letter for letter in letters if not self._has(letter)]
 
     def _has(self, letter: str) -> bool:
-        if self._glyph(ord(letter)) or (self._shaped and _hidden(letter)):
+        if ord(letter) in self._glyphs or (self._shaped and _hidden(letter)):
             return True
         parts = unicodedata.normalize("NFD", letter)
-        return self._shaped and parts != letter and all(self._glyph(ord(part)) for part in parts)
+        return self._shaped and parts != letter and all(ord(part) in self._glyphs for part in parts)
 
 
 def letters_of(path: Path | None) -> Letters:
@@ -58,8 +51,8 @@ def letters_of(path: Path | None) -> Letters:
         return Letters(_glyphs(path, *stamp(path)), shapes())
     except OSError as error:
         raise FontUnreadable(path, error.strerror or str(error)) from None
-    except (struct.error, ValueError) as error:
-        raise FontUnreadable(path, str(error) if type(error) is ValueError else "it is damaged") from None
+    except ValueError as error:
+        raise FontUnreadable(path, str(error)) from None
 
 
 def opened(path: Path | None, size: int) -> Any:
@@ -109,15 +102,15 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(16)
-def _glyphs(path: Path, *_: int) -> Glyph:
+def _glyphs(path: Path, *_: int) -> Glyphs:
     with path.open("rb") as file:
-        return _table(file)
+        return _glyphs_in(file)
 
 
 @cache
 def _own_letters() -> Letters:
     font = opened(None, 16)
-    return Letters(_table(io.BytesIO(font.font_bytes)), False)  # Pillow sets its own font letter by letter
+    return Letters(_glyphs_in(io.BytesIO(font.font_bytes)), False)  # Pillow sets its own font letter by letter
 
 
 def _hidden(letter: str) -> bool:
@@ -127,88 +120,21 @@ def _hidden(letter: str) -> bool:
     )
 
 
-def _table(file: BinaryIO) -> Glyph:
-    """The font's table of Unicode letters. Raises ValueError, struct.error."""
-    head = file.read(12)
-    if head[:4] == b"ttcf":
-        (first,) = struct.unpack(">L", file.read(4))
-        file.seek(first)
-        head = file.read(12)
-    if head[:4] not in _PLAIN:
-        raise ValueError("it is none")
-    records = struct.iter_unpack(">4sLLL", file.read(16 * struct.unpack_from(">H", head, 4)[0]))
-    tables = {tag: (start, length) for tag, _, start, length in records}
-    size = file.seek(0, io.SEEK_END)
-    if any(start + length > size for start, length in tables.values()):
-        raise ValueError("it is cut short")  # FreeType would leave out what is lacking, and say nothing
-    if b"cmap" not in tables:
-        raise ValueError("it has no table of letters")
-    start, length = tables[b"cmap"]
-    file.seek(start)
-    return _chosen(file.read(length))
+def _glyphs_in(file: BinaryIO) -> Glyphs:
+    """The code points that a font has glyphs for. Raises OSError, ValueError."""
+    from fontTools.ttLib import TTFont, TTLibError
 
-
-def _chosen(cmap: bytes) -> Glyph:
-    readers: dict[int, Callable[[bytes], Glyph]] = {4: _segments, 6: _row, 10: _long_row, 12: _groups, 13: _groups}
-    found: dict[tuple[int, int], int] = {}
-    for n in range(struct.unpack_from(">H", cmap, 2)[0]):
-        platform, encoding, start = struct.unpack_from(">HHL", cmap, 4 + 8 * n)
-        found[platform, encoding] = start
-    for place in _UNICODE:
-        if place in found:
-            table = cmap[found[place] :]
-            if reader := readers.get(struct.unpack_from(">H", table)[0]):
-                return reader(table)
-    raise ValueError("it has no table of Unicode letters")
-
-
-def _segments(table: bytes) -> Glyph:
-    """Format 4: stretches of the first 65,536 code points."""
-    double = struct.unpack_from(">H", table, 6)[0]
-    count, places = double // 2, 16 + 3 * double
-    ends, starts, deltas, offsets = (
-        struct.unpack_from(f">{count}H", table, at) for at in (14, 16 + double, 16 + 2 * double, places)
-    )
-
-    def glyph(code: int) -> int:
-        n = bisect_left(ends, code)
-        if n == count or code < starts[n]:
-            return 0
-        if not offsets[n]:
-            return int(code + deltas[n]) & 0xFFFF
-        at = places + 2 * n + offsets[n] + 2 * (code - starts[n])
-        found = int.from_bytes(table[at : at + 2], "big")
-        return (found + int(deltas[n])) & 0xFFFF if found else 0
-
-    return glyph
-
-
-def _groups(table: bytes) -> Glyph:
-    """Formats 12 and 13: stretches of all code points; in 13 one glyph for all of a stretch."""
-    count = struct.unpack_from(">L", table, 12)[0]
-    groups = list(struct.iter_unpack(">LLL", table[16 : 16 + 12 * count]))
-    starts, step = [group[0] for group in groups], int(table[1] == 12)
-
-    def glyph(code: int) -> int:
-        n = bisect_right(starts, code) - 1
-        if n < 0 or code > groups[n][1]:
-            return 0
-        return int(groups[n][2] + step * (code - starts[n]))
-
-    return glyph
-
-
-def _row(table: bytes) -> Glyph:
-    """Format 6: one stretch."""
-    first, count = struct.unpack_from(">HH", table, 6)
-    return _listed(first, struct.unpack_from(f">{count}H", table, 10))
-
-
-def _long_row(table: bytes) -> Glyph:
-    """Format 10: one stretch of all code points."""
-    first, count = struct.unpack_from(">LL", table, 12)
-    return _listed(first, struct.unpack_from(f">{count}H", table, 20))
-
-
-def _listed(first: int, glyphs: tuple[int, ...]) -> Glyph:
-    return lambda code: glyphs[code - first] if first <= code < first + len(glyphs) else 0
+    try:
+        with TTFont(file, fontNumber=0, lazy=True) as font:
+            size = file.seek(0, io.SEEK_END)
+            if any(entry.offset + entry.length > size for entry in font.reader.tables.values()):
+                raise ValueError("it is cut short")  # FreeType would leave out what is lacking, and say nothing
+            table = font.getBestCmap() if "cmap" in font else None
+            if table is None:
+                raise ValueError("it has no table of Unicode letters")
+            box = font.getGlyphName(0)
+            return frozenset(code for code, name in table.items() if name != box)
+    except TTLibError as error:
+        raise ValueError("it is none, or damaged") from error
+    except (struct.error, AssertionError, LookupError, TypeError, OverflowError, MemoryError) as error:
+        raise ValueError("it is damaged") from error

@@ -34,7 +34,7 @@ from director.titles import wrapped
 from director.windows import window_pictures
 from shots.prints import PrintSpec
 from tests.director.conftest import shot
-from tests.director.fonts import FORMATS, font, pillows_glyphs, taller
+from tests.director.fonts import font, pillows_font
 from tests.director.studio import Studio
 from tests.director.test_sheets import a_plan, a_shot, coloured
 
@@ -66,9 +66,8 @@ def test_what_pillows_own_font_has() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".ttf", ".ttc"])
-@pytest.mark.parametrize("kind", FORMATS)
-def test_the_letters_of_a_file_are_those_that_pillow_draws(kind: int, suffix: str, tmp_path: Path) -> None:
-    path = font(tmp_path / f"a{suffix}", {"–": "-", "Ж": "W", "a": "a", "z": "z"}, own=False, kind=kind)
+def test_the_letters_of_a_file_are_those_that_pillow_draws(suffix: str, tmp_path: Path) -> None:
+    path = font(tmp_path / f"a{suffix}", {"–": "-", "Ж": "W", "a": "a", "z": "z"}, own=False)
     check_font(path)
     assert letters_of(path).missing("aЖb–—é中zz") == list("b—é中")
     for letter in "aЖb–—é中z":
@@ -94,7 +93,7 @@ def test_accents_may_be_made_of_parts_or_part_of_a_letter(tmp_path: Path) -> Non
 
 
 def test_damage_is_told_and_nothing_else_happens(tmp_path: Path) -> None:
-    whole = font(tmp_path / "a.ttf", {"Ж": "W"}, kind=4).read_bytes()
+    whole = font(tmp_path / "a.ttf", {"Ж": "W"}).read_bytes()
     at = whole.index(b"cmap")
     (table,) = struct.unpack_from(">L", whole, at + 8)
     path, told = tmp_path / "b.ttf", 0
@@ -121,7 +120,7 @@ def told(write, **parts) -> list[str]:
 def test_fonts_that_cannot_be_drawn_with_are_refused(write, tmp_path: Path) -> None:
     (tmp_path / "text.ttf").write_text("no font")
     (tmp_path / "folder.ttf").mkdir()
-    font(tmp_path / "mute.ttf", cmap=None)
+    font(tmp_path / "mute.ttf", without="cmap")
     (tmp_path / "short.ttf").write_bytes(font(tmp_path / "whole.ttf").read_bytes()[:-100])
     font(tmp_path.parent / "elsewhere.ttf")
     (tmp_path / "link.ttf").symlink_to(tmp_path.parent / "elsewhere.ttf")
@@ -133,7 +132,7 @@ def test_fonts_that_cannot_be_drawn_with_are_refused(write, tmp_path: Path) -> N
     assert sorted(found) == [
         f"film.font: no such font file in {tmp_path} (given: 'gone.ttf'){kinds}",
         f"shot 's0', title.font: no such font file in {tmp_path} (given: 'gone.ttf'){kinds}",
-        wrong.format(1, "it is none", "text.ttf"),
+        wrong.format(1, "it is none, or damaged", "text.ttf"),
         f"shot 's2', title.font: not a file (given: 'folder.ttf'){kinds}",
         wrong.format(3, "it has no table of letters", "mute.ttf"),
         wrong.format(4, "it is cut short", "short.ttf"),
@@ -146,7 +145,7 @@ def test_fonts_that_cannot_be_drawn_with_are_refused(write, tmp_path: Path) -> N
 
 def test_a_font_that_opens_and_draws_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FontUnreadable):
-        check_font(font(tmp_path / "a.ttf", maxp=None))
+        check_font(font(tmp_path / "a.ttf", without="maxp"))
 
 
 def warned(write, *titles, **film) -> tuple[str, ...]:
@@ -174,7 +173,7 @@ def test_letters_that_a_font_lacks_are_named(write, tmp_path: Path) -> None:
 
 
 def test_what_pillow_would_set_wrong_without_raqm_is_told(write, tmp_path: Path, monkeypatch) -> None:
-    font(tmp_path / "a.ttf", {"ש": "W", "Ж": "W", "中": "M", "\u0301": "´"}, kind=4)
+    font(tmp_path / "a.ttf", {"ש": "W", "Ж": "W", "中": "M", "\u0301": "´"})
     titles = [{"text": text, "font": "a.ttf"} for text in ("Ж中", "שש", "e\u0301")]
     monkeypatch.setattr("PIL.features.check", lambda feature: True)
     assert warned(write, *titles, "plain") == ()
@@ -206,7 +205,7 @@ def test_words_are_drawn_in_their_font(tmp_path: Path) -> None:
 
 def test_a_font_of_another_height_is_neither_cut_off_nor_run_together(tmp_path: Path) -> None:
     """What a font says of its height decides how far its lines are apart; moviepy would cut off what reaches below."""
-    font(tmp_path / "tall.ttf", **taller(3))
+    font(tmp_path / "tall.ttf", taller=3)
     inked = [np.flatnonzero(card(text, "tall.ttf", tmp_path).max((1, 2)) > 128) for text in ("nun", "gyp", "nun\ngyp")]
     plain = np.flatnonzero(card("gyp").max((1, 2)) > 128)
     assert len(inked[1]) == len(plain)
@@ -411,5 +410,5 @@ def program(folder: Path, does: str) -> None:
 
 
 def test_the_fonts_made_here_are_what_they_seem() -> None:
-    assert len(pillows_glyphs()) == 113
+    assert len(pillows_font().getBestCmap()) == 113
     assert drawn(None, "W") != drawn(None, BOX)
