@@ -134,7 +134,7 @@ def test_fonts_that_cannot_be_drawn_with_are_refused(write, tmp_path: Path) -> N
         f"shot 's0', title.font: no such font file in {tmp_path} (given: 'gone.ttf'){kinds}",
         wrong.format(1, "it is none, or damaged", "text.ttf"),
         f"shot 's2', title.font: not a file (given: 'folder.ttf'){kinds}",
-        wrong.format(3, "it has no table of letters", "mute.ttf"),
+        wrong.format(3, "it has no table of Unicode letters", "mute.ttf"),
         wrong.format(4, "it is cut short", "short.ttf"),
         f"shot 's5', title.font: a link leads out of the storyboard's folder, to {tmp_path.parent / 'elsewhere.ttf'} "
         f"(given: 'link.ttf'){kinds}",
