@@ -35,15 +35,18 @@ from .options import (
     GpusPerCamera,
     Hook,
     Json,
+    Lockstep,
     Metrics,
     On,
     Priority,
+    RetryHeld,
     Shots,
     Stale,
     Storyboards,
     Until,
     Webhooks,
     print_json,
+    say,
 )
 from .places import places
 from .stop import Stop
@@ -158,8 +161,8 @@ def render(
         str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ... With --on ray: of every camera.")
     ] = "auto",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads (with --on local).")] = None,
-    lockstep: Annotated[int, typer.Option("--lockstep", min=1, help="Clips denoised together at most.")] = 8,
-    retry_held: Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")] = False,
+    lockstep: Lockstep = 8,
+    retry_held: RetryHeld = False,
     progress: Annotated[str, typer.Option("--progress", help="auto, live, plain, json, openjd or none.")] = "auto",
     checkpoint_every: CheckpointEvery = "30",
     decode_beside: DecodeBeside = "auto",
@@ -282,11 +285,7 @@ def bench(
     """Measure longtake on this machine, as ratios against a named rival in the same run."""
     from .bench import run, show
 
-    tables = run(which or [], quick)
-    if as_json:
-        print_json(tables)
-    else:
-        show(tables)
+    say(run(which or [], quick), as_json, show)
 
 
 class _Discreet(logging.Formatter):
