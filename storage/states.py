@@ -86,11 +86,6 @@ RUN_NEXT: Mapping[RunState, frozenset[RunState]] = {
     RunState.LOST: _ENDED | {RunState.RUNNING},
 } | {state: frozenset({RunState.CANCELLED}) for state in _ENDED}
 RUN_NEXT = {**RUN_NEXT, RunState.DONE: frozenset(), RunState.CANCELLED: frozenset()}
-TAKE_NEXT: Mapping[TakeState, frozenset[TakeState]] = {
-    TakeState.ACCEPTED: frozenset({TakeState.DAMAGED, TakeState.REMOVED}),
-    TakeState.DAMAGED: frozenset(),
-    TakeState.REMOVED: frozenset(),
-}
 
 
 def check_attempt(attempt: int, old: str, new: AttemptState) -> None:

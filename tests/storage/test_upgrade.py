@@ -98,5 +98,5 @@ def test_an_upgraded_ledger_is_gone_on_with(old: str) -> None:
             assert production == 3
         ledger.pin("harbour", "dawn", {1: KEYS[0]})
         ledger.judge("harbour", "dawn", {1: KEYS[0]}, Verdict.PICKED)
-        assert ledger.takes_at("harbour", "dawn")[1][0].pinned
+        assert [pin.key for pin in ledger.pins("harbour")] == [KEYS[0]]
         assert ledger.take_by_id(1) == (ledger.take(KEYS[0]), TakeState.ACCEPTED)
