@@ -1,6 +1,7 @@
 """From takes to a film on disk: right frames everywhere, exact mixes, one try or nothing."""
 
 import resource
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -243,7 +244,7 @@ def test_an_unwritable_place_is_found_before_anything_is_rendered(takes, tmp_pat
 
 
 def test_an_odd_size_is_refused_before_anything_is_rendered(film_studio: Studio):
-    plan = film_studio.plan(shot("a", frames=8), deliver=[{"name": "film", "size": [65, 64]}])
+    plan = replace(film_studio.plan(shot("a", frames=8)), deliver=(Deliver("film", (65, 64)),))
     with pytest.raises(PrintRefused, match="even"):
         Finish(film_studio.ledger, film_studio.files, film_studio.places).check(plan)
 
