@@ -38,11 +38,20 @@ def test_anchors_exist(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_options_named_in_the_pages_exist(page):
-    known = set(re.findall(r"--[a-z][a-z-]+", reference())) | {"--help", "--version", "--verbose"}
+    """In a command, those of that command; elsewhere, those of any."""
+    _, *parts = re.split(r"^## longtake (\w+)$", reference(), flags=re.MULTILINE)
+    known = {name: options_in(part) for name, part in zip(parts[::2], parts[1::2], strict=True)}
+    every = set().union(*known.values()) | {"--help", "--version"}
     for line in page.read_text().splitlines():
         if "longtake " in line and "python -m" not in line:
-            for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", line.split("longtake ", 1)[1]):
-                assert option in known, f"{page.name}: {line.strip()}"
+            assert options_in(line.split("longtake ", 1)[1]) <= every, f"{page.name}: {line.strip()}"
+        for name, rest in re.findall(r"\blongtake (\w+)([^`|;]*)", line):
+            if name in known:
+                assert options_in(rest) <= known[name], f"{page.name}: longtake {name}{rest}"
+
+
+def options_in(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
 
 
 @pytest.mark.parametrize("name", ["film", "test"])
