@@ -1,4 +1,4 @@
-"""The states of attempts, productions, runs and takes; and, but for takes, which may follow which. The ledger enforces it.
+"""The states of attempts, productions, runs and takes, and which may follow which. The ledger enforces them.
 
 An attempt or a production that is left `running` by a dead process is `lost`: marked so when its film is
 claimed again. A lost attempt may still end in any way, because a process that was only slow may come back;
