@@ -28,7 +28,7 @@ log = logging.getLogger("longtake.edit")
 
 
 class StoredFiles(Protocol):
-    """Where takes and prints lie; `storage.Files` is one."""
+    """Where takes and prints lie; `storage.files.Files` is one."""
 
     def open_verified(self, id: str) -> Path:
         """Path of a file whose bytes have been checked against its id."""
