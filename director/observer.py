@@ -30,7 +30,7 @@ class Cutter(Protocol):
 
 @dataclass
 class FilmResult:
-    """How one film ended; "spent": its hours of cameras are. `files`: the finished films; none when clips are missing."""
+    """How one film ended; "spent": its hours of cameras are. files: the finished films; none when clips are missing."""
 
     plan: Plan
     state: State
