@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -211,8 +210,8 @@ def render(
     raise typer.Exit(how.exit_code(results))
 
 
-for _name, _command in cli_choices.COMMANDS.items():
-    app.command(_name)(_command)
+for _command in cli_choices.COMMANDS:
+    app.command()(_command)
 
 
 @app.command()
@@ -241,11 +240,12 @@ def status(
         show_status(found)
 
 
-_RECORDS: dict[str, Callable[..., None]] = {
-    command.__name__: command for command in (*cli_records.COMMANDS, *cli_models.COMMANDS, *cli_watch.COMMANDS)
-}
-for _name, _command in (_RECORDS | cli_store.COMMANDS | cli_cluster.commands(_stop)).items():
+for _command in (*cli_records.COMMANDS, *cli_models.COMMANDS, *cli_watch.COMMANDS):
+    app.command()(_command)
+for _name, _command in cli_store.COMMANDS.items():  # `import` is no name for a function
     app.command(_name)(_command)
+for _command in cli_cluster.commands(_stop):
+    app.command()(_command)
 
 
 @app.command()

@@ -119,12 +119,4 @@ def retake(
         say(asked(session, shot, seed, note), as_json, show_takes)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "why": why,
-    "pin": pin,
-    "unpin": unpin,
-    "takes": takes,
-    "pick": pick,
-    "reject": reject,
-    "retake": retake,
-}
+COMMANDS: tuple[Callable[..., None], ...] = (why, pin, unpin, takes, pick, reject, retake)

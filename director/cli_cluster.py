@@ -291,8 +291,8 @@ def _echo(text: str) -> None:
     sys.stdout.flush()
 
 
-def commands(stop: Stop) -> dict[str, Callable[..., None]]:
-    """Name -> command. stop: what hears the signals of this process."""
+def commands(stop: Stop) -> tuple[Callable[..., None], ...]:
+    """The commands. stop: what hears the signals of this process."""
 
     def drive(
         run: Name,
@@ -306,4 +306,4 @@ def commands(stop: Stop) -> dict[str, Callable[..., None]]:
 
         raise typer.Exit(work(run, number, db, {"on": on} | ({"retry_held": True} if retry_held else {}), stop))
 
-    return {command.__name__: command for command in (submit, runs, logs, pause, cancel, resume, nodes, drive)}
+    return submit, runs, logs, pause, cancel, resume, nodes, drive
