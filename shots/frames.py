@@ -1,6 +1,6 @@
 """Takes and prints: frames into files and back, with PyAV.
 
-A *take* keeps what the network made, lossless: FFV1 of RGB in Matroska. A *print* (see `prints`) is a take at the film's
+A *take* keeps what the network made, lossless: FFV1 of RGB in Matroska. A *print* (`prints`) is a take at the film's
 size, rate and codec, every frame a key frame, so that a film can be put together by copying packets from any frame to
 any other. Both are written with one thread and without clock or random numbers: equal frames give equal bytes.
 
