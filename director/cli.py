@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -35,15 +34,18 @@ from .options import (
     GpusPerCamera,
     Hook,
     Json,
+    Lockstep,
     Metrics,
     On,
     Priority,
+    RetryHeld,
     Shots,
     Stale,
     Storyboards,
     Until,
     Webhooks,
     print_json,
+    say,
 )
 from .places import places
 from .stop import Stop
@@ -158,8 +160,8 @@ def render(
         str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ... With --on ray: of every camera.")
     ] = "auto",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads (with --on local).")] = None,
-    lockstep: Annotated[int, typer.Option("--lockstep", min=1, help="Clips denoised together at most.")] = 8,
-    retry_held: Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")] = False,
+    lockstep: Lockstep = 8,
+    retry_held: RetryHeld = False,
     progress: Annotated[str, typer.Option("--progress", help="auto, live, plain, json, openjd or none.")] = "auto",
     checkpoint_every: CheckpointEvery = "30",
     decode_beside: DecodeBeside = "auto",
@@ -208,8 +210,8 @@ def render(
     raise typer.Exit(how.exit_code(results))
 
 
-for _name, _command in cli_choices.COMMANDS.items():
-    app.command(_name)(_command)
+for _command in cli_choices.COMMANDS:
+    app.command()(_command)
 
 
 @app.command()
@@ -238,11 +240,12 @@ def status(
         show_status(found)
 
 
-_RECORDS: dict[str, Callable[..., None]] = {
-    command.__name__: command for command in (*cli_records.COMMANDS, *cli_models.COMMANDS, *cli_watch.COMMANDS)
-}
-for _name, _command in (_RECORDS | cli_store.COMMANDS | cli_cluster.commands(_stop)).items():
+for _command in (*cli_records.COMMANDS, *cli_models.COMMANDS, *cli_watch.COMMANDS):
+    app.command()(_command)
+for _name, _command in cli_store.COMMANDS.items():  # `import` is no name for a function
     app.command(_name)(_command)
+for _command in cli_cluster.commands(_stop):
+    app.command()(_command)
 
 
 @app.command()
@@ -286,11 +289,7 @@ def bench(
     """Measure longtake on this machine, as ratios against a named rival in the same run."""
     from .bench import run, show
 
-    tables = run(which or [], quick, model)
-    if as_json:
-        print_json(tables)
-    else:
-        show(tables)
+    say(run(which or [], quick, model), as_json, show)
 
 
 class _Discreet(logging.Formatter):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from .options import Clips, Data, Db, Films, Json, print_json
+from .options import Clips, Data, Db, Films, Json, say
 from .places import places
 
 Place = Annotated[str, typer.Argument(help="SHOT, SHOT/CLIP or FIRST..LAST.", metavar="SELECTOR")]
@@ -25,10 +25,7 @@ def why(clips: Clips, as_json: Json = False, data: Data = None, db: Db = None) -
 
     with look(places(data, db=db)) as session:
         found = explained(session, clips)
-    if as_json:
-        print_json(found)
-    else:
-        show_why(found)
+    say(found, as_json, show_why)
 
 
 def pin(
@@ -48,10 +45,7 @@ def pin(
 
     with look(places(data, db=db)) as session:
         found = pinned(session, place, take, note)
-    if as_json:
-        print_json(found)
-    else:
-        show_pins(found)
+    say(found, as_json, show_pins)
 
 
 def unpin(place: Place, as_json: Json = False, data: Data = None, db: Db = None) -> None:
@@ -62,10 +56,7 @@ def unpin(place: Place, as_json: Json = False, data: Data = None, db: Db = None)
 
     with look(places(data, db=db)) as session:
         found = unpinned(session, place)
-    if as_json:
-        print_json(found)
-    else:
-        show_pins(found)
+    say(found, as_json, show_pins)
 
 
 def takes(
@@ -86,10 +77,8 @@ def takes(
     with look(places(data, films, db)) as session:
         found = takes_of(session, clips or [])
         found["sheet"] = str(drawn(session, clips or [], sheet))
-    if as_json:
-        print_json(found)
-    else:
-        show_takes(found)
+    say(found, as_json, show_takes)
+    if not as_json:
         typer.echo(found["sheet"])
 
 
@@ -97,18 +86,20 @@ def pick(shot: Shot, take: Number, note: Note = "", as_json: Json = False, data:
     """Show this take of a shot in the film; a draft is rendered in full from now on."""
     from .session import look
     from .takes import pick as picked
+    from .takes import show_takes
 
     with look(places(data, db=db)) as session:
-        _tell(picked(session, shot, take, note), as_json)
+        say(picked(session, shot, take, note), as_json, show_takes)
 
 
 def reject(shot: Shot, take: Number, note: Note = "", as_json: Json = False, data: Data = None, db: Db = None) -> None:
     """Do without this take of a shot as it is now; its files are kept until `longtake gc`."""
     from .session import look
     from .takes import reject as rejected
+    from .takes import show_takes
 
     with look(places(data, db=db)) as session:
-        _tell(rejected(session, shot, take, note), as_json)
+        say(rejected(session, shot, take, note), as_json, show_takes)
 
 
 def retake(
@@ -122,26 +113,10 @@ def retake(
     """Ask for one more take of a shot, from a new seed. The next render makes it; earlier takes are kept."""
     from .session import look
     from .takes import retake as asked
-
-    with look(places(data, db=db)) as session:
-        _tell(asked(session, shot, seed, note), as_json)
-
-
-def _tell(found: dict[str, Any], as_json: bool) -> None:
     from .takes import show_takes
 
-    if as_json:
-        print_json(found)
-    else:
-        show_takes(found)
+    with look(places(data, db=db)) as session:
+        say(asked(session, shot, seed, note), as_json, show_takes)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "why": why,
-    "pin": pin,
-    "unpin": unpin,
-    "takes": takes,
-    "pick": pick,
-    "reject": reject,
-    "retake": retake,
-}
+COMMANDS: tuple[Callable[..., None], ...] = (why, pin, unpin, takes, pick, reject, retake)

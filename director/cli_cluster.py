@@ -23,6 +23,9 @@ from .options import (
     GpusPerCamera,
     Hook,
     Json,
+    Lockstep,
+    On,
+    RetryHeld,
     Shots,
     Stale,
     Storyboards,
@@ -50,7 +53,7 @@ Send = Annotated[
         "--send", metavar="NAME", help="Environment variable to give to the job: whoever reads its jobs reads it."
     ),
 ]
-RetryHeld = Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")]
+Submission = Annotated[int | None, typer.Option("--submission", min=1, help="Which hand-over. Default: the last.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show its log until it ends; exit with the run's exit code.")]
 
 
@@ -59,7 +62,7 @@ def submit(
     address: Address = None,
     cameras: Cameras = None,
     gpus_per_camera: GpusPerCamera = None,
-    lockstep: Annotated[int, typer.Option("--lockstep", min=1, help="Clips denoised together at most.")] = 8,
+    lockstep: Lockstep = 8,
     retry_held: RetryHeld = False,
     checkpoint_every: CheckpointEvery = "30",
     decode_beside: DecodeBeside = "auto",
@@ -137,9 +140,7 @@ def runs(
 def logs(
     run: Name,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
-    number: Annotated[
-        int | None, typer.Option("--submission", min=1, help="Of which hand-over. Default: the last.")
-    ] = None,
+    number: Submission = None,
     address: Address = None,
     data: Data = None,
     db: Db = None,
@@ -290,17 +291,13 @@ def _echo(text: str) -> None:
     sys.stdout.flush()
 
 
-def commands(stop: Stop) -> dict[str, Callable[..., None]]:
-    """Name -> command. stop: what hears the signals of this process."""
+def commands(stop: Stop) -> tuple[Callable[..., None], ...]:
+    """The commands. stop: what hears the signals of this process."""
 
     def drive(
         run: Name,
-        number: Annotated[
-            int | None, typer.Option("--submission", min=1, help="Which hand-over. Default: the last.")
-        ] = None,
-        on: Annotated[
-            str, typer.Option("--on", help="`ray`: RAY_ADDRESS, or a local Ray. `local`: this process.")
-        ] = "ray",
+        number: Submission = None,
+        on: On = "ray",
         retry_held: RetryHeld = False,
         db: Db = None,
     ) -> None:
@@ -309,4 +306,4 @@ def commands(stop: Stop) -> dict[str, Callable[..., None]]:
 
         raise typer.Exit(work(run, number, db, {"on": on} | ({"retry_held": True} if retry_held else {}), stop))
 
-    return {command.__name__: command for command in (submit, runs, logs, pause, cancel, resume, nodes, drive)}
+    return submit, runs, logs, pause, cancel, resume, nodes, drive

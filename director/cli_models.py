@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, print_json
+from .options import Device, Json, print_json
 
 
 def models(
@@ -50,7 +50,7 @@ def ablate(
     ] = None,
     clips: Annotated[int, typer.Option("--clips", min=1, help="Clips of the shot at most.")] = 3,
     out: Annotated[Path, typer.Option("--out", help="Folder for the sheet and the video.")] = Path("ablation"),
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Render one shot with each method on and off, or over one setting, onto a comparison sheet and a video."""

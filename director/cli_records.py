@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Data, Db, Json, print_json
+from .options import Data, Db, Device, Json, say
 from .places import places
 
 THING = (
@@ -60,15 +60,12 @@ def diff(
 
     with look(places(data, db=db)) as session:
         found = compare(session, a, b, redact)
-    if as_json:
-        print_json(found)
-    else:
-        show_diff(found)
+    say(found, as_json, show_diff)
 
 
 def reproduce(
     file: Annotated[Path, typer.Argument(help="A take (.mkv) or a film that longtake made.", metavar="FILE")],
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    device: Device = "auto",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Where the model lies here, when not where it was.")
@@ -83,10 +80,7 @@ def reproduce(
     from .reproduce import reproduce as made_again
 
     found = made_again(file, Means(device, threads, model), lambda text: typer.echo(text, err=True))
-    if as_json:
-        print_json(found)
-    else:
-        show_reproduced(found)
+    say(found, as_json, show_reproduced)
     raise typer.Exit(1 if found["result"] == "different" else 0)
 
 
@@ -119,10 +113,7 @@ def sign(
     from .credentials import sign as signed
 
     found = signed(film, out, cert, key, algorithm, time_server, redact or [])
-    if as_json:
-        print_json(found)
-    else:
-        show_signed(found)
+    say(found, as_json, show_signed)
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (lineage, diff, reproduce, redact, sign)

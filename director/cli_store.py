@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Data, Db, Json, print_json
+from .options import Data, Db, Json, say
 from .places import places
 
 
@@ -26,10 +26,7 @@ def verify(
 
     with look(places(data, db=db)) as session:
         found = verify_all(session, repair)
-    if as_json:
-        print_json(found)
-    else:
-        show_verify(found)
+    say(found, as_json, show_verify)
     raise typer.Exit(0 if found["ok"] else 1)
 
 
@@ -49,10 +46,7 @@ def gc(
 
     with look(places(data, db=db)) as session:
         found = make_room(session, yes, forget or [], older_than)
-    if as_json:
-        print_json(found)
-    else:
-        show_room(found)
+    say(found, as_json, show_room)
 
 
 def move(
@@ -69,10 +63,7 @@ def move(
 
     with look(places(data, db=db)) as session:
         found = moved(session, target, remove, lambda done, of: None)
-    if as_json:
-        print_json(found)
-    else:
-        show_moved(found)
+    say(found, as_json, show_moved)
     raise typer.Exit(0 if found["whole"] else 1)
 
 
@@ -90,10 +81,7 @@ def export(
 
     with look(places(data, db=db)) as session:
         found = exported(session, film, folder)
-    if as_json:
-        print_json(found)
-    else:
-        show_carried(found)
+    say(found, as_json, show_carried)
 
 
 def import_(
@@ -108,10 +96,7 @@ def import_(
 
     with look(places(data, db=db), create=True) as session:
         found = bring(session, folder)
-    if as_json:
-        print_json(found)
-    else:
-        show_carried(found)
+    say(found, as_json, show_carried)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -1,4 +1,4 @@
-"""From a cut list to a film: prints made or found, windows rendered, everything spliced, sound laid, result checked."""
+"""From a cut list and prints to a film: windows rendered, everything spliced, sound laid, result checked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,21 +27,29 @@ from .windows import window_pictures
 log = logging.getLogger("longtake.edit")
 
 
-class TakeFiles(Protocol):
-    """Where takes lie; `storage.Files` is one."""
+class StoredFiles(Protocol):
+    """Where takes and prints lie; `storage.files.Files` is one."""
 
     def open_verified(self, id: str) -> Path:
         """Path of a file whose bytes have been checked against its id."""
 
 
-class PrintCache(Protocol):
-    """Prints made before, by take file and `PrintSpec.key`."""
+@dataclass(frozen=True)
+class FilmOrder:
+    """A film to be made, on whichever machine has its folder.
 
-    def get(self, take: str, key: str) -> Path | None:
-        """The print's file, if there is one whole."""
+    prints: take -> stored print, of every take that the cut copies from. out: where it will be published; it is left in
+    the folder `bench` under that name. tags: embedded in the file, read back by `shots.frames.probe`. base: folder of
+    the cut's sounds and fonts.
+    """
 
-    def put(self, take: str, key: str, file: Path) -> Path:
-        """Keep `file`, which may be moved; returns where it lies from now on."""
+    cut: CutList
+    prints: Mapping[str, str]
+    deliver: Deliver
+    out: Path
+    bench: Path
+    tags: Mapping[str, str]
+    base: Path
 
 
 @dataclass(frozen=True)
@@ -89,62 +97,27 @@ def check_output(path: Path) -> None:
         ) from None
 
 
-def assemble(
-    cut: CutList,
-    takes: TakeFiles,
-    prints: PrintCache,
-    deliver: Deliver,
-    out: Path,
-    tags: dict[str, str] | None = None,
-    base: Path = Path("."),
-    on_step: Callable[[int, int], None] | None = None,
-    check: bool = True,
-    guard: AbstractContextManager[None] | None = None,
-) -> FilmFile:
-    """Make the film of `cut` at `out`, as `deliver` says. The file appears whole or not at all.
-
-    tags: embedded in the file, read back by `shots.frames.probe`. base: folder of the cut's sounds and fonts.
-    on_step: told the elements made and their number; what it raises ends the work, and leaves nothing behind.
-    check: decode the film and compare each frame with what it was copied from. guard: entered for the moment in which
-    the film gets its name, and may refuse.
+def make_film(files: StoredFiles, order: FilmOrder) -> FilmFile:
+    """Splice a film, lay its sound and compare each of its frames with what it was copied from. It is left in the
+    order's bench, for `workbench` to publish.
 
     Raises:
-        OutputUnwritable: see `check_output`.
-        PrintRefused: size or codec cannot be.
         SoundUnreadable, FontUnreadable: a file is missing or broken.
         FilmWrong: the result is not what the cut says.
-        VideoUnreadable, StorageError: a take is missing or damaged.
+        VideoUnreadable, StorageError: a take or print is missing or damaged.
     """
-    print_spec(cut.fps, deliver).check()
-    with workbench(out, guard) as bench:
-        return put_together(cut, takes, prints, deliver, out, bench, tags, base, on_step, check)
-
-
-def put_together(
-    cut: CutList,
-    takes: TakeFiles,
-    prints: PrintCache,
-    deliver: Deliver,
-    out: Path,
-    bench: Path,
-    tags: dict[str, str] | None = None,
-    base: Path = Path("."),
-    on_step: Callable[[int, int], None] | None = None,
-    check: bool = True,
-) -> FilmFile:
-    """All of `assemble` but for the film's name: it is left in the folder `bench` for `workbench` to publish."""
-    spec = print_spec(cut.fps, deliver)
-    part = bench / out.name
-    runs = list(_runs(cut, takes, prints, spec, bench, base, on_step))
-    sound = film_sound(cut, base, CODECS[spec.codec].sound, bench)
-    frames = splice(runs, part, spec, tags, sound)
+    cut, out = order.cut, order.out
+    spec = print_spec(cut.fps, order.deliver)
+    part = order.bench / out.name
+    runs = list(_runs(files, order, spec))
+    sound = film_sound(cut, order.base, CODECS[spec.codec].sound, order.bench)
+    frames = splice(runs, part, spec, dict(order.tags), sound)
     if frames != cut.frames:
         raise FilmWrong(f"{out} came out with {frames} frames, and its cut has {cut.frames}: please report it")
-    if check:
-        check_spliced(runs, part, spec)
+    check_spliced(runs, part, spec)
     digest, size = _digest(part)
-    flush(part)  # before the guard, behind which others may wait
-    return FilmFile(out, frames, cut.fps, deliver.size, deliver.codec, size, digest)
+    flush(part)  # before the guard of the bench, behind which others may wait
+    return FilmFile(out, frames, cut.fps, order.deliver.size, order.deliver.codec, size, digest)
 
 
 @contextmanager
@@ -175,41 +148,20 @@ def workbench(out: Path, guard: AbstractContextManager[None] | None = None) -> I
         shutil.rmtree(bench, ignore_errors=True)
 
 
-def _runs(
-    cut: CutList,
-    takes: TakeFiles,
-    prints: PrintCache,
-    spec: PrintSpec,
-    scratch: Path,
-    base: Path,
-    on_step: Callable[[int, int], None] | None,
-) -> Iterator[Run]:
-    """What to splice, in film order; prints and windows that are not there yet are made."""
+def _runs(files: StoredFiles, order: FilmOrder, spec: PrintSpec) -> Iterator[Run]:
+    """What to splice, in film order; windows are made here."""
 
     def read(part: Part) -> Iterator[Frames]:
-        return iter_take(takes.open_verified(part.take), part.first, part.frames)
+        return iter_take(files.open_verified(part.take), part.first, part.frames)
 
-    made: dict[str, Path] = {}
-    for number, element in enumerate(cut.elements):
+    bodies = {element.take for element in order.cut.elements if isinstance(element, Body)}
+    prints = {take: files.open_verified(order.prints[take]) for take in sorted(bodies)}
+    for number, element in enumerate(order.cut.elements):
         if isinstance(element, Body):
-            if element.take not in made:
-                made[element.take] = _print(element.take, takes, prints, spec, scratch)
-            yield Run(made[element.take], element.first, element.frames)
+            yield Run(prints[element.take], element.first, element.frames)
         else:
-            path = scratch / f"window-{number}{spec.suffix}"
-            yield Run(path, 0, write_print(path, window_pictures(element, read, spec, base), spec))
-        if on_step is not None:
-            on_step(number + 1, len(cut.elements))
-
-
-def _print(take: str, takes: TakeFiles, prints: PrintCache, spec: PrintSpec, scratch: Path) -> Path:
-    """The print of a whole take, found or made."""
-    kept = prints.get(take, spec.key)
-    if kept is not None:
-        return kept
-    path = scratch / f"print{spec.suffix}"
-    write_print(path, iter_take(takes.open_verified(take)), spec)
-    return prints.put(take, spec.key, path)
+            path = order.bench / f"window-{number}{spec.suffix}"
+            yield Run(path, 0, write_print(path, window_pictures(element, read, spec, order.base), spec))
 
 
 def _digest(path: Path) -> tuple[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shots.spec import canonical
 from storage.ledger import Ledger
 from storage.states import ProductionState
 
@@ -48,6 +47,6 @@ def cut_off(ledger: Ledger, film: FilmUnderWay, found: Survey) -> bool:
 def record(ledger: Ledger, film: FilmUnderWay, found: Survey) -> None:
     """Begin a production in the ledger."""
     plan, rows = found.plan, found.slate_rows()
-    where, digest, text = str(plan.storyboard), plan.storyboard_digest, canonical(plan.to_dict())
+    where, digest, text = str(plan.storyboard), plan.storyboard_digest, plan.to_json()
     film.production = ledger.start_production(plan.film, plan.title, where, digest, text, rows, film.lease)
     film.recorded = False

@@ -178,8 +178,7 @@ class Finish:
     ) -> None:
         from cluster.environment import code_version
 
-        from .edit import print_spec, workbench
-        from .labwork import FilmOrder, make_film
+        from .edit import FilmOrder, make_film, print_spec, workbench
 
         out = self._film_path(deliver)
         record = film_record(plan, takes, code_version(), _digests(marks), self._ledger)

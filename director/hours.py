@@ -8,12 +8,12 @@ from .planned import Plan
 from .underway import FilmUnderWay
 
 
-def exhausted(film: FilmUnderWay, now: float | None = None) -> str:
-    """Why a film gets no more cameras: '' while it may, or when it needs none. now: monotonic seconds."""
+def exhausted(film: FilmUnderWay) -> str:
+    """Why a film gets no more cameras: '' while it may, or when it needs none."""
     limit = film.plan.terms.gpu_hours
     if limit is None or not film.missing - film.left:
         return ""
-    spent = film.camera_seconds(time.monotonic() if now is None else now) / 3600
+    spent = film.camera_seconds(time.monotonic()) / 3600
     return f"gpu_hours: {limit:g} are allowed for the film and {spent:.3g} are spent" if spent >= limit else ""
 
 

@@ -1,7 +1,7 @@
 """What a film's last stage leaves to labs: functions of the store and one order, to be done on any machine or this one.
 
-Pictures are decoded and encoded here alone. Prints need the store only, so that all labs make them; a film is put
-together, checked and shown on the machine that has its folder.
+Pictures are decoded and encoded here and in `edit.make_film`, which is of the same kind, alone. Prints need the store
+only, so that all labs make them; a film is put together, checked and shown on the machine that has its folder.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from shots.frames import Frames, iter_take, read_take
 from shots.prints import PrintSpec, write_print
 from storage.files import FileId, Files
 
-from .cutlist import CutList
-from .edit import FilmFile, put_together
-from .planned import Deliver, Plan, PlannedClip
+from .planned import Plan, PlannedClip
 from .seams import seam_strips
 from .sheets import contact_sheet
 
@@ -28,19 +26,6 @@ class PrintOrder:
     take: FileId
     spec: PrintSpec
     kept: FileId | None = None
-
-
-@dataclass(frozen=True)
-class FilmOrder:
-    """A film of prints that are in the store (take -> print), to be left in the folder `bench` under its name `out`."""
-
-    cut: CutList
-    prints: Mapping[FileId, FileId]
-    deliver: Deliver
-    out: Path
-    bench: Path
-    tags: Mapping[str, str]
-    base: Path
 
 
 @dataclass(frozen=True)
@@ -69,12 +54,6 @@ def print_take(files: Files, order: PrintOrder) -> tuple[FileId, int]:
         return files.put_file(path), size
 
 
-def make_film(files: Files, order: FilmOrder) -> FilmFile:
-    """The film, spliced and checked frame by frame. Raises as `edit.put_together`."""
-    prints = _Stored(files, order.prints)
-    return put_together(order.cut, files, prints, order.deliver, order.out, order.bench, dict(order.tags), order.base)
-
-
 def draw_sheets(files: Files, order: SheetsOrder) -> None:
     """Both sheets, from the takes' own frames. Raises OSError, VideoUnreadable, StorageError."""
 
@@ -83,19 +62,3 @@ def draw_sheets(files: Files, order: SheetsOrder) -> None:
 
     contact_sheet(order.plan, frames, order.contact, order.shows)
     seam_strips(order.plan, frames, order.seams, order.shows)
-
-
-class _Stored:
-    """The store's prints, as `edit.put_together` asks for them."""
-
-    def __init__(self, files: Files, known: Mapping[FileId, FileId]) -> None:
-        self._files, self._known = files, dict(known)
-
-    def get(self, take: str, key: str) -> Path | None:
-        """The print's file, if there is one."""
-        return self._files.open_verified(self._known[take]) if take in self._known else None
-
-    def put(self, take: str, key: str, file: Path) -> Path:
-        """Keep a print."""
-        self._known[take] = self._files.put_file(file)
-        return self._files.path(self._known[take])

@@ -19,21 +19,6 @@ log = logging.getLogger("longtake.progress")
 State = Literal["done", "partial", "failed", "spent"]
 
 
-class Observer(Protocol):
-    """What those who watch want to know."""
-
-    def film_begins(self, plan: Plan, missing: int, cached: int) -> None: ...
-    def job_waits(self, segment: Segment) -> None: ...
-    def job_begins(self, segment: Segment, worker: Worker) -> None: ...
-    def job_loads(self, segment: Segment, model: str) -> None: ...
-    def job_steps(self, segment: Segment, step: int, steps: int) -> None: ...
-    def clip_done(self, segment: Segment, index: int, take: Take) -> None: ...
-    def job_done(self, segment: Segment, busy: float) -> None: ...
-    def job_failed(self, segment: Segment, failure: Failure, tries: int, held: bool) -> None: ...
-    def film_cuts(self, plan: Plan) -> None: ...
-    def film_ends(self, result: FilmResult) -> None: ...
-
-
 class Cutter(Protocol):
     """Makes the finished files of a film from its takes; `Finish` is one."""
 
@@ -45,7 +30,7 @@ class Cutter(Protocol):
 
 @dataclass
 class FilmResult:
-    """How one film ended; spent: its hours were. `files` are the finished films; empty when clips are missing."""
+    """How one film ended; "spent": its hours of cameras are. files: the finished films; none when clips are missing."""
 
     plan: Plan
     state: State
@@ -57,7 +42,7 @@ class FilmResult:
 
 
 class Quiet:
-    """An observer that does nothing with what it hears: others say only what they care for."""
+    """An observer: what those who watch are told. This one does nothing with it; others say only what they care for."""
 
     def film_begins(self, plan: Plan, missing: int, cached: int) -> None: ...
     def job_waits(self, segment: Segment) -> None: ...

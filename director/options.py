@@ -1,13 +1,16 @@
-"""Arguments and options that several commands share, and the one way to print a document."""
+"""Arguments and options that several commands share, and the one way to give out what a command found."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+Found = TypeVar("Found")
 
 Storyboards = Annotated[list[str], typer.Argument(help="Storyboard files or globs.", metavar="STORYBOARD")]
 Data = Annotated[
@@ -41,6 +44,9 @@ AcceptStale = Annotated[
 ]
 Stale = Annotated[bool, typer.Option("--stale", help="Only clips that an edit has made stale.")]
 On = Annotated[str, typer.Option("--on", help="`local`: this process. `ray`: RAY_ADDRESS, or a local Ray.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
+Lockstep = Annotated[int, typer.Option("--lockstep", min=1, help="Clips denoised together at most.")]
+RetryHeld = Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")]
 CheckpointEvery = Annotated[
     str,
     typer.Option(
@@ -116,3 +122,11 @@ GpusPerCamera = Annotated[
 def print_json(document: Any) -> None:
     """One document on standard output."""
     sys.stdout.write(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def say(found: Found, as_json: bool, show: Callable[[Found], None]) -> None:
+    """What a command found: one document for a program, or as `show` draws it for a person."""
+    if as_json:
+        print_json(found)
+    else:
+        show(found)

@@ -125,7 +125,7 @@ class PlannedShot:
 
 @dataclass(frozen=True)
 class Deliver:
-    """One finished file: `name` without folder, `size` in pixels, `codec` the name of a preset of shots.frames."""
+    """One finished file: `name` without folder, `size` in pixels, `codec` one of `shots.codecs.CODECS`."""
 
     name: str
     size: tuple[int, int]

@@ -52,12 +52,13 @@ def show_plan(survey: Survey, recut: bool = False) -> None:
     plan, console = survey.plan, screen()
     length = seconds(float(plan.frames / plan.fps))
     title = f"{plan.title} ({plan.film}): {plan.frames} frames, {length} at {plan.fps} a second"
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table()
     for name in ("shot", "clips", "frames", "seconds", "NFE", "cached", "render"):
         table.add_column(name, justify="left" if name == "shot" else "right", no_wrap=name == "shot")
     clips = _by_shot(survey)
     for shot in _rows(plan.shots, clips):
         table.add_row(*_row(shot, clips[shot.id], survey))
+    console.print(Text(title, "bold"), soft_wrap=True)  # not the table's own, which breaks where the table ends
     console.print(table)
     if len(plan.shots) > MOST_ROWS:
         console.print(f"... {len(plan.shots) - MOST_ROWS} more shots; --json shows all")

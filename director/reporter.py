@@ -24,8 +24,8 @@ EVERY = 2.0
 class Reporter(Quiet):
     """Writes from a thread of its own, so that a slow ledger does not hold up the run."""
 
-    def __init__(self, ledger: Ledger, tally: Tally, every: float = EVERY) -> None:
-        self._ledger, self._tally, self._every = ledger, tally, every
+    def __init__(self, ledger: Ledger, tally: Tally) -> None:
+        self._ledger, self._tally = ledger, tally
         self._told: dict[str, str] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="longtake-report", daemon=True)
@@ -41,7 +41,7 @@ class Reporter(Quiet):
             self._thread.join(1.0)
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._every):
+        while not self._stopped.wait(EVERY):
             self._tell()
         self._tell()
 

@@ -120,7 +120,6 @@ class Tally(Quiet):
         self.lost: dict[str, float] = {}  # film -> clips' worth of steps that failures have cost
         self.last_camera: dict[str, Camera] = {}  # segment -> the camera that had it last
         self._at_risk: dict[str, float] = {}  # segment -> what a failure cost, unless a checkpoint has kept it
-        self.retries = 0
         self._ahead: dict[str | None, tuple[float, Forecast]] = {}
 
     def film_begins(self, plan: Plan, missing: int, cached: int) -> None:
@@ -193,7 +192,6 @@ class Tally(Quiet):
                 for key in rest:
                     del film.left[key]
             else:
-                self.retries += 1
                 film.waiting |= rest
 
     def job_leaves(self, segment: Segment, why: str) -> None:

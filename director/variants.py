@@ -22,7 +22,7 @@ from .planned import Plan, PlannedClip, PlannedShot
 
 @dataclass(frozen=True)
 class Variant:
-    """One take of a shot. clips: as they are to be rendered. verdict: of what is rendered now."""
+    """One take of a shot. clips: as they are to be rendered. picked: its seed is. rejected: these very pictures are."""
 
     number: int
     seed: int

@@ -40,10 +40,6 @@ class Footage:
     seconds: dict[str, float]
     state: Checkpoint | None = None
 
-    def latents_bytes(self) -> bytes:
-        """The latents as a safetensors file with the clip's key; equal footage gives equal bytes."""
-        return latents_bytes(self.spec, self.latents)
-
 
 def latents_bytes(spec: ClipSpec, latents: torch.Tensor) -> bytes:
     """Latents [C, F, h, w] of a clip as a safetensors file with its key."""

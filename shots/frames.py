@@ -1,7 +1,7 @@
 """Takes and prints: frames into files and back, with PyAV.
 
-A *take* keeps what the network made, lossless: FFV1 of RGB in Matroska. A *print* is a take at the film's size,
-rate and codec, every frame a key frame, so that a film can be put together by copying packets from any frame to
+A *take* keeps what the network made, lossless: FFV1 of RGB in Matroska. A *print* (`prints`) is a take at the film's
+size, rate and codec, every frame a key frame, so that a film can be put together by copying packets from any frame to
 any other. Both are written with one thread and without clock or random numbers: equal frames give equal bytes.
 
 All encoders run in this process. The PyAV wheel carries libx264, libx265, prores_ks and ffv1 (av 18, FFmpeg 8);

@@ -15,9 +15,9 @@ from .branches import Branch, branches
 from .denoiser import Denoise, Prediction, Reading
 from .errors import SpecError
 from .levels import Level
-from .spec import Cfg, CfgPlusPlus, Guidance, Recipe
+from .spec import Cfg, CfgPlusPlus, Recipe
 
-__all__ = ["Branch", "Evaluate", "branches", "cfg", "cfg_plus_plus", "guided", "guided_by", "rescaled"]
+__all__ = ["Branch", "Evaluate", "branches", "guided", "rescaled"]
 
 Evaluate = Callable[[torch.Tensor, Level, Sequence[Branch]], tuple[Prediction, ...]]
 """(x, level, branches) -> one prediction a branch. All are asked at once, so that they can run side by side."""
@@ -78,42 +78,6 @@ def _deviations(outputs: torch.Tensor) -> torch.Tensor:
     """Standard deviation of each sample, [K, 1, 1, 1, 1]; of a copy of it alone, so that its place has no say."""
     each = torch.stack([output.clone(memory_format=torch.contiguous_format).std() for output in outputs])
     return each.view(-1, *[1] * (outputs.ndim - 1))
-
-
-def cfg(evaluate: Evaluate, scale: float) -> Denoise:
-    """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598) at every level: e = e_u + scale (e_c - e_u).
-
-    At scale 1 that is e_c, and only the conditional branch is evaluated.
-    """
-
-    def conditional(x: torch.Tensor, level: Level) -> Prediction:
-        (cond,) = evaluate(x, level, ("cond",))
-        return cond
-
-    def mixed(x: torch.Tensor, level: Level) -> Prediction:
-        cond, uncond = evaluate(x, level, ("cond", "uncond"))
-        return _towards(uncond, cond, scale)
-
-    return conditional if scale == 1.0 else mixed
-
-
-def cfg_plus_plus(evaluate: Evaluate, scale: float) -> Denoise:
-    """CFG++ (Chung et al. 2024, arXiv 2406.08070): x0 from the mix, renoised with the unconditional eps."""
-
-    def mixed(x: torch.Tensor, level: Level) -> Prediction:
-        cond, uncond = evaluate(x, level, ("cond", "uncond"))
-        return Prediction(_towards(uncond, cond, scale).x0, uncond.eps)
-
-    return mixed
-
-
-def guided_by(guidance: Guidance, evaluate: Evaluate) -> Denoise:
-    """CFG or CFG++ alone and at every level, as a teacher or an excursion uses them: no window, no STG, no rescale."""
-    match guidance:
-        case Cfg(scale=scale):
-            return cfg(evaluate, scale)
-        case CfgPlusPlus(scale=scale):
-            return cfg_plus_plus(evaluate, scale)
 
 
 def _towards(start: Prediction, end: Prediction, share: float) -> Prediction:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ParamSpec
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ __all__ = [
     "shoot",
 ]
 
+P = ParamSpec("P")
 OnStep = Callable[[int, int], None]
 OnState = Callable[[int, Callable[[], Checkpoint]], None]
 """(steps done, what makes a checkpoint of this moment)."""
@@ -56,23 +58,6 @@ class Watch:
     on_state: OnState | None = None
     on_share: Share | None = None
     beside: Beside | None = None
-
-
-def shoot(
-    specs: Sequence[ClipSpec],
-    model: Model,
-    tail: Tail | LiveTail | LastPicture | None = None,
-    on_step: OnStep | None = None,
-    others: Mapping[ModelRef, Model] | None = None,
-    start: Checkpoint | None = None,
-    on_state: OnState | None = None,
-    on_share: Share | None = None,
-    beside: Beside | None = None,
-) -> Iterator[Footage]:
-    """Denoise consecutive clips of one chain in lockstep, then decode and yield them one by one. As `expose`, developed
-    at once."""
-    exposures = expose(specs, model, tail, on_step, others, start, on_state, on_share, beside)
-    return (footage for exposure in exposures for footage in exposure.develop())
 
 
 def expose(
@@ -117,6 +102,18 @@ def expose(
     if isinstance(specs[0].recipe.chain, Anchor):
         return _anchored(specs, models, tail, start, watch)
     return _together(specs, models, None if isinstance(tail, LastPicture) else tail, start, watch)
+
+
+def _developed(expose: Callable[P, Iterator[Exposure]]) -> Callable[P, Iterator[Footage]]:
+    def shoot(*args: P.args, **kwargs: P.kwargs) -> Iterator[Footage]:
+        """As `expose`, to the same arguments, and each clip is decoded as it is asked for: footage, one by one."""
+        exposures = expose(*args, **kwargs)
+        return (footage for exposure in exposures for footage in exposure.develop())
+
+    return shoot
+
+
+shoot = _developed(expose)
 
 
 def _check_beside(spec: ClipSpec, beside: Beside | None) -> None:

@@ -103,14 +103,6 @@ class Attempts(Database):
                 found.setdefault(row.key, []).append(_shown(row))
         return found
 
-    def running_attempts(self, film_production: int) -> list[Attempt]:
-        """Attempts of a production that have not ended."""
-        query = select(attempts).where(
-            attempts.c.production_id == film_production, attempts.c.state == AttemptState.RUNNING
-        )
-        with self._read() as connection:
-            return [_shown(row) for row in connection.execute(query.order_by(attempts.c.id))]
-
     def failures(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
         """Failed attempts of each clip since it last succeeded or was released, the oldest first; others are absent."""
         return self._since_success(keys, AttemptState.FAILED)

@@ -18,12 +18,8 @@ from .tables import insert_new, prints, versions
 class Films(Database):
     """The part of the ledger about what is made of takes."""
 
-    def print_of(self, take_file: str, print_key: str) -> str | None:
-        """The file that holds this take encoded so, or None."""
-        return self.prints_of([take_file], print_key).get(take_file)
-
     def prints_of(self, take_files: Iterable[str], print_key: str) -> dict[str, str]:
-        """As `print_of` for many takes: {take file: print file}; those without one are absent."""
+        """Takes encoded so: {take file: print file}; those without one are absent."""
         query = select(prints.c.take_file, prints.c.file).where(prints.c.print_key == print_key)
         with self._read() as connection:
             return {row.take_file: row.file for row in select_in(connection, query, prints.c.take_file, take_files)}
@@ -79,13 +75,6 @@ class Films(Database):
         query = select(versions).where(versions.c.film == film).order_by(versions.c.id.desc())
         with self._read() as connection:
             return [_version(row) for row in connection.execute(query)]
-
-    def film_by_digest(self, file_digest: str) -> FilmVersion | None:
-        """The film whose file has this digest (the last one, should there be several), or None."""
-        query = select(versions).where(versions.c.file_digest == file_digest).order_by(versions.c.id.desc())
-        with self._read() as connection:
-            row = connection.execute(query.limit(1)).one_or_none()
-        return None if row is None else _version(row)
 
 
 def _version(row: Row[Any]) -> FilmVersion:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Select, func, select
 
 from .database import Database, select_in
 from .rows import PlacedTake, Take
-from .states import TakeState, Verdict
-from .tables import clips, pins, productions, slates, takes, verdicts
+from .states import TakeState
+from .tables import clips, productions, slates, takes
 from .takes import take_of
 
 Place = tuple[str, int]
@@ -22,31 +22,21 @@ class Placed(Database):
 
     def takes_at(self, film: str, shot: str, clip: int | None = None) -> dict[int, list[PlacedTake]]:
         """The takes that ever stood in a clip of a shot, or in each of them: {clip: takes}, the newest first."""
-        query = _standing(film).where(slates.c.shot == shot).group_by(slates.c.clip, takes.c.id)
+        here = _standing(film).where(slates.c.shot == shot)
         if clip is not None:
-            query = query.where(slates.c.clip == clip)
-        last = query.add_columns(
-            slates.c.clip, takes.c.id, func.max(slates.c.production_id).label("production")
-        ).subquery()
+            here = here.where(slates.c.clip == clip)
+        placed = here.add_columns(slates.c.clip, takes.c.id).distinct().subquery()
         rows = (
-            select(takes, clips.c.spec_json, last.c.clip, last.c.production, slates.c.take.label("number"))
-            .join(last, last.c.id == takes.c.id)
+            select(takes, clips.c.spec_json, placed.c.clip)
+            .join(placed, placed.c.id == takes.c.id)
             .join(clips, clips.c.key == takes.c.key)
-            .join(
-                slates,
-                (slates.c.production_id == last.c.production)
-                & (slates.c.shot == shot)
-                & (slates.c.clip == last.c.clip)
-                & (slates.c.key == takes.c.key),
-            )
-            .order_by(last.c.clip, takes.c.id.desc(), slates.c.take)
+            .order_by(placed.c.clip, takes.c.id.desc())
         )
+        found: dict[int, list[PlacedTake]] = {}
         with self._read() as connection:
-            opinions, pinned = _opinions(connection, film, shot)
-            found: dict[int, dict[int, PlacedTake]] = {}
             for row in connection.execute(rows):
-                found.setdefault(row.clip, {}).setdefault(row.id, _placed(row, opinions, pinned))
-        return {place: list(by_id.values()) for place, by_id in found.items()}
+                found.setdefault(row.clip, []).append(PlacedTake(take_of(row), row.spec_json))
+        return found
 
     def nearest_takes(self, film: str, places: Iterable[Place]) -> dict[Place, tuple[Take, str]]:
         """{place: (the newest take that stood there, its spec JSON)}; places where none did are absent."""
@@ -96,18 +86,3 @@ def _standing(film: str) -> Select[Any]:
         .join(takes, takes.c.key == slates.c.key)
         .where(productions.c.film == film, takes.c.state == TakeState.ACCEPTED)
     )
-
-
-def _opinions(
-    connection: Connection, film: str, shot: str
-) -> tuple[dict[tuple[int, str], Verdict], set[tuple[int, str]]]:
-    here = select(verdicts).where(verdicts.c.film == film, verdicts.c.shot == shot, verdicts.c.replaced_at.is_(None))
-    thought = {(row.clip, row.key): Verdict(row.verdict) for row in connection.execute(here)}
-    held = select(pins).where(pins.c.film == film, pins.c.shot == shot, pins.c.removed_at.is_(None))
-    return thought, {(row.clip, row.key) for row in connection.execute(held)}
-
-
-def _placed(row: Row[Any], opinions: dict[tuple[int, str], Verdict], pinned: set[tuple[int, str]]) -> PlacedTake:
-    place = row.clip, row.key
-    verdict = opinions.get(place, Verdict.NONE)
-    return PlacedTake(take_of(row), row.spec_json, row.number, row.production, verdict, place in pinned)

@@ -32,10 +32,10 @@ STALE = 24 * 3600
 """Seconds after which something half sent belongs to nobody."""
 
 
-def open_files(where: str | Path, cache: str | Path | None = None) -> Files:
+def open_files(where: str | Path) -> Files:
     """The store at a folder, `file:///folder`, or any fsspec URL. Nothing is made until the first write.
 
-    cache: folder on this machine for files of a store elsewhere; by default below LONGTAKE_CACHE, or ~/.cache/longtake.
+    Files of a store elsewhere that this machine has seen are kept below LONGTAKE_CACHE, or ~/.cache/longtake.
     Raises StoreUnknown.
     """
     text = str(where)
@@ -43,7 +43,7 @@ def open_files(where: str | Path, cache: str | Path | None = None) -> Files:
         return Files(Path(text.removeprefix("file://")))
     if "://" not in text:
         return Files(where)
-    return RemoteFiles(text, cache or _usual_cache(text))
+    return RemoteFiles(text, _usual_cache(text))
 
 
 class RemoteFiles(Files):

@@ -217,14 +217,10 @@ class Retake:
 
 @dataclass(frozen=True, slots=True)
 class PlacedTake:
-    """A take that stood in one place of a film: as take `number`, last in `production`."""
+    """A take that stood in one place of a film, and its clip's spec."""
 
     take: Take
     spec_json: str
-    number: int
-    production: int
-    verdict: Verdict
-    pinned: bool
 
 
 @dataclass(frozen=True, slots=True)

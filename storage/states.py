@@ -1,4 +1,4 @@
-"""The states of attempts, productions and takes, and which may follow which. The ledger enforces them.
+"""The states of attempts, productions, runs and takes, and which may follow which. The ledger enforces them.
 
 An attempt or a production that is left `running` by a dead process is `lost`: marked so when its film is
 claimed again. A lost attempt may still end in any way, because a process that was only slow may come back;
@@ -86,11 +86,6 @@ RUN_NEXT: Mapping[RunState, frozenset[RunState]] = {
     RunState.LOST: _ENDED | {RunState.RUNNING},
 } | {state: frozenset({RunState.CANCELLED}) for state in _ENDED}
 RUN_NEXT = {**RUN_NEXT, RunState.DONE: frozenset(), RunState.CANCELLED: frozenset()}
-TAKE_NEXT: Mapping[TakeState, frozenset[TakeState]] = {
-    TakeState.ACCEPTED: frozenset({TakeState.DAMAGED, TakeState.REMOVED}),
-    TakeState.DAMAGED: frozenset(),
-    TakeState.REMOVED: frozenset(),
-}
 
 
 def check_attempt(attempt: int, old: str, new: AttemptState) -> None:

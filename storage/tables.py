@@ -27,6 +27,8 @@ that was chosen. What was undone stays, with its time.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Connection, ForeignKey, Index, Integer, MetaData, Table, Text, text
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -40,6 +42,11 @@ def _time(name: str, nullable: bool = False) -> Column[int]:
 
 def _text(name: str, nullable: bool = False) -> Column[str]:
     return Column(name, Text, nullable=nullable)
+
+
+def _one_only(name: str, *columns: Column[Any], where: str) -> None:
+    """Of rows for which `where` holds, at most one has the same values in these columns."""
+    Index(name, *columns, unique=True, sqlite_where=text(where), postgresql_where=text(where))
 
 
 leases = Table(
@@ -148,13 +155,7 @@ takes = Table(
     Index("takes_by_model", "model_digest", "device", "id"),
     Index("takes_by_tail", "tail"),
 )
-Index(
-    "takes_one_accepted",
-    takes.c.key,
-    unique=True,
-    sqlite_where=text("state = 'accepted'"),
-    postgresql_where=text("state = 'accepted'"),
-)
+_one_only("takes_one_accepted", takes.c.key, where="state = 'accepted'")
 
 prints = Table(
     "prints",
@@ -195,15 +196,7 @@ holds = Table(
     _time("created_at"),
     _time("released_at", nullable=True),
 )
-Index(
-    "holds_one_open",
-    holds.c.film,
-    holds.c.shot,
-    holds.c.chain_key,
-    unique=True,
-    sqlite_where=text("released_at IS NULL"),
-    postgresql_where=text("released_at IS NULL"),
-)
+_one_only("holds_one_open", holds.c.film, holds.c.shot, holds.c.chain_key, where="released_at IS NULL")
 
 pins = Table(
     "pins",
@@ -217,15 +210,7 @@ pins = Table(
     _time("created_at"),
     _time("removed_at", nullable=True),
 )
-Index(
-    "pins_one_a_place",
-    pins.c.film,
-    pins.c.shot,
-    pins.c.clip,
-    unique=True,
-    sqlite_where=text("removed_at IS NULL"),
-    postgresql_where=text("removed_at IS NULL"),
-)
+_one_only("pins_one_a_place", pins.c.film, pins.c.shot, pins.c.clip, where="removed_at IS NULL")
 
 verdicts = Table(
     "verdicts",
@@ -240,24 +225,20 @@ verdicts = Table(
     _time("created_at"),
     _time("replaced_at", nullable=True),
 )
-Index(
+_one_only(
     "verdicts_one_a_take",
     verdicts.c.film,
     verdicts.c.shot,
     verdicts.c.clip,
     verdicts.c.key,
-    unique=True,
-    sqlite_where=text("replaced_at IS NULL"),
-    postgresql_where=text("replaced_at IS NULL"),
+    where="replaced_at IS NULL",
 )
-Index(
+_one_only(
     "verdicts_one_picked",
     verdicts.c.film,
     verdicts.c.shot,
     verdicts.c.clip,
-    unique=True,
-    sqlite_where=text("replaced_at IS NULL AND verdict = 'picked'"),
-    postgresql_where=text("replaced_at IS NULL AND verdict = 'picked'"),
+    where="replaced_at IS NULL AND verdict = 'picked'",
 )
 
 retakes = Table(
@@ -312,13 +293,7 @@ asides = Table(
     _time("created_at"),
     _time("ended_at", nullable=True),
 )
-Index(
-    "asides_one_a_host",
-    asides.c.host,
-    unique=True,
-    sqlite_where=text("ended_at IS NULL"),
-    postgresql_where=text("ended_at IS NULL"),
-)
+_one_only("asides_one_a_host", asides.c.host, where="ended_at IS NULL")
 
 rungs = Table(
     "rungs",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -68,6 +69,31 @@ class Longtake:
         assert code in (None, process.returncode), f"exit {process.returncode}, expected {code}\n{out}\n{err}"
         assert "Traceback" not in out + err
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def loaded_by(longtake: Longtake, *arguments: str) -> tuple[set[str], str]:
+    """Top-level modules that a command's process has loaded when it ends, and what it said."""
+    code = (
+        "import sys, json, atexit\n"
+        "names = lambda: sorted({m.split('.')[0] for m in sys.modules})\n"
+        "atexit.register(lambda: print('\\n@' + json.dumps(names()), file=sys.stderr))\n"
+        "from director.cli import main\n"
+        f"sys.argv = ['longtake', *{list(arguments)!r}]\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code]
+    where = {"cwd": longtake.folder, "env": longtake.environment}
+    done = subprocess.run(command, **where, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said, _, names = done.stderr.rpartition("@")
+    return set(json.loads(names)), said
+
+
+def edit(film: Longtake, old: str, new: str) -> None:
+    """Change the film's storyboard, small.yaml."""
+    board = film.folder / "small.yaml"
+    assert old in board.read_text()
+    board.write_text(board.read_text().replace(old, new))
 
 
 @functools.cache

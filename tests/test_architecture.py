@@ -1,13 +1,12 @@
 """The one-way rule and the promises about what a command loads."""
 
-import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.commandline import loaded_by
 from tests.director.fonts import font
 
 ROOT = Path(__file__).parent.parent
@@ -22,24 +21,6 @@ def test_import_contracts_hold():
     assert "0 broken" in done.stdout
 
 
-def modules_after(*arguments: str, cwd: Path) -> set[str]:
-    """Top-level modules that a longtake command has loaded when it ends."""
-    code = (
-        "import sys, json, atexit\n"
-        "names = lambda: sorted({m.split('.')[0] for m in sys.modules})\n"
-        "atexit.register(lambda: print('\\n@' + json.dumps(names()), file=sys.stderr))\n"
-        "from director.cli import main\n"
-        f"sys.argv = ['longtake', *{list(arguments)!r}]\n"
-        "main()\n"
-    )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return set(json.loads(done.stderr.rsplit("@", 1)[1]))
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -50,16 +31,16 @@ def modules_after(*arguments: str, cwd: Path) -> set[str]:
     ],
     ids=lambda a: a[0],
 )
-def test_looking_loads_no_torch_and_no_ray(arguments, tmp_path):
-    loaded = modules_after(*arguments, cwd=tmp_path)
+def test_looking_loads_no_torch_and_no_ray(arguments, longtake):
+    loaded, _ = loaded_by(longtake, *arguments)
     assert not loaded & {"torch", "diffusers", "transformers", "ray", "moviepy"}
 
 
-def test_a_plan_with_fonts_and_letters_that_they_lack_loads_as_little(tmp_path):
+def test_a_plan_with_fonts_and_letters_that_they_lack_loads_as_little(longtake, tmp_path):
     font(tmp_path / "a.ttf")
     board = (ROOT / "examples/minimal.yaml").read_text().replace("film: {", "film: {font: a.ttf, ", 1)
     (tmp_path / "film.yaml").write_text(board.replace("    prompt:", "    title: Café –\n    prompt:", 1))
-    loaded = modules_after("plan", "film.yaml", cwd=tmp_path)
+    loaded, _ = loaded_by(longtake, "plan", "film.yaml")
     assert "PIL" in loaded
     assert not loaded & {"torch", "diffusers", "transformers", "ray", "moviepy"}
 

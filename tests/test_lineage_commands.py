@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commandline import Longtake, decoded
+from tests.commandline import Longtake, decoded, edit
 
 BOARD = """\
 schema: longtake.storyboard.v1
@@ -41,12 +41,6 @@ def rendered(tmp_path_factory):
 def film(rendered, tmp_path) -> Longtake:
     shutil.copytree(rendered, tmp_path, dirs_exist_ok=True)
     return Longtake(tmp_path)
-
-
-def edit(film: Longtake, old: str, new: str) -> None:
-    board = film.folder / "small.yaml"
-    assert old in board.read_text()
-    board.write_text(board.read_text().replace(old, new))
 
 
 def rendered_again(film: Longtake, *options: str, code: int = 0) -> int:

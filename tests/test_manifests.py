@@ -165,7 +165,9 @@ class TestCompose:
         for service in document(FOLDER / "compose.yaml")["services"].values():
             assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
         for name in ("PASSWORD", "TOKEN"):
-            for value in re.findall(rf"^\s+\w*{name}: (.+)$", text, re.MULTILINE):
+            values = re.findall(rf"^\s+\w*{name}: (.+)$", text, re.MULTILINE)
+            assert values, name
+            for value in values:
                 assert re.fullmatch(r"\$\{\w+:\?.+\}", value), value
 
 

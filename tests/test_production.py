@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commandline import SMALL, Longtake, decoded
+from tests.commandline import SMALL, Longtake, decoded, edit
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,6 @@ def rendered(tmp_path_factory):
 def film(rendered, tmp_path) -> Longtake:
     shutil.copytree(rendered, tmp_path, dirs_exist_ok=True)
     return Longtake(tmp_path)
-
-
-def edit(film: Longtake, old: str, new: str) -> None:
-    board = film.folder / "small.yaml"
-    assert old in board.read_text()
-    board.write_text(board.read_text().replace(old, new))
 
 
 def clips(film: Longtake) -> dict[str, tuple[str, list[str]]]:
@@ -311,11 +305,10 @@ def test_a_full_disk_ends_in_words_and_loses_nothing(film):
 
 def test_kill_9_of_the_owner_frees_the_film_at_once(longtake, small):
     first = longtake.start("render", "small.yaml", "--progress", "plain", start_new_session=True)
-    for line in first.stderr:
-        if "rendering on" in line:
-            break
+    assert any("rendering on" in line for line in first.stderr)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
+    assert first.returncode == -signal.SIGKILL
     longtake("render", "small.yaml")
 
 

@@ -18,14 +18,10 @@ class AnimateDiff(Family):
 
     def limits(self, configs: Configs) -> Limits:
         """Sizes that both VAE and UNet can halve evenly."""
-        unet, vae = configs["unet"], configs["vae"]
-        motion = configs.get("motion_adapter", unet)
-        halvings = 2 ** (len(vae["block_out_channels"]) - 1)
-        multiple = halvings * 2 ** (len(unet["down_block_types"]) - 1)
-        side = int(unet.get("sample_size") or 64) * halvings
+        motion = configs.get("motion_adapter", configs["unet"])
         most = int(motion["motion_max_seq_length"])
-        # The pipeline itself insists on multiples of 8 and makes 16 frames unless told otherwise.
-        return Limits(1, most, 1, min(16, most), math.lcm(8, multiple), (side, side))
+        # The pipeline makes 16 frames unless told otherwise.
+        return Limits(1, most, 1, min(16, most), *halved(configs, 64))
 
     def decoded(self, pipe: Any, latents: torch.Tensor) -> torch.Tensor:
         """Frame by frame, some at a time, as the pipeline does."""
@@ -34,6 +30,16 @@ class AnimateDiff(Family):
     def encoded(self, pipe: Any, video: torch.Tensor) -> torch.Tensor:
         """Frame by frame."""
         return unfolded(scaled_modes(pipe, folded(video)), video.shape[2])
+
+
+def halved(configs: Configs, latent_side: int) -> tuple[int, tuple[int, int]]:
+    """What sizes are multiples of, and the native one, in pixels, where both VAE and UNet halve a picture: all families
+    on Stable Diffusion's parts. latent_side: of a UNet whose config does not say."""
+    unet, vae = configs["unet"], configs["vae"]
+    pixels = 2 ** (len(vae["block_out_channels"]) - 1)
+    side = int(unet.get("sample_size") or latent_side) * pixels
+    # Their pipelines themselves insist on multiples of 8.
+    return math.lcm(8, pixels * 2 ** (len(unet["down_block_types"]) - 1)), (side, side)
 
 
 def scaled_modes(pipe: Any, pictures: torch.Tensor) -> torch.Tensor:

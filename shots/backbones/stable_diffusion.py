@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .animatediff import scaled_modes
+from .animatediff import halved, scaled_modes
 from .family import ROOMY, Ask, Configs, Family, Limits, folded, unfolded
 
 if TYPE_CHECKING:
@@ -20,11 +19,7 @@ class StableDiffusion(Family):
 
     def limits(self, configs: Configs) -> Limits:
         """Any number of pictures; sizes that both VAE and UNet can halve evenly."""
-        unet, vae = configs["unet"], configs["vae"]
-        halvings = 2 ** (len(vae["block_out_channels"]) - 1)
-        multiple = halvings * 2 ** (len(unet["down_block_types"]) - 1)
-        side = int(unet.get("sample_size") or 64) * halvings
-        return Limits(1, 1 + ROOMY, 1, 1, math.lcm(8, multiple), (side, side))
+        return Limits(1, 1 + ROOMY, 1, 1, *halved(configs, 64))
 
     def arguments(self, pipe: Any, ask: Ask) -> dict[str, Any]:
         """As many pictures as frames."""

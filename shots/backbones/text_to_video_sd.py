@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .animatediff import scaled_modes
+from .animatediff import halved, scaled_modes
 from .family import ROOMY, Configs, Family, Limits, folded, unfolded
 
 if TYPE_CHECKING:
@@ -19,11 +18,7 @@ class TextToVideoSD(Family):
 
     def limits(self, configs: Configs) -> Limits:
         """Sizes that both VAE and UNet can halve evenly."""
-        unet, vae = configs["unet"], configs["vae"]
-        halvings = 2 ** (len(vae["block_out_channels"]) - 1)
-        multiple = halvings * 2 ** (len(unet["down_block_types"]) - 1)
-        side = int(unet.get("sample_size") or 32) * halvings
-        return Limits(1, 1 + ROOMY, 1, 16, math.lcm(8, multiple), (side, side))
+        return Limits(1, 1 + ROOMY, 1, 16, *halved(configs, 32))
 
     def decoded(self, pipe: Any, latents: torch.Tensor) -> torch.Tensor:
         """All frames at once, as the pipeline does."""

@@ -1,7 +1,7 @@
 """From takes to a film on disk: right frames everywhere, exact mixes, one try or nothing."""
 
-import os
 import resource
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,44 +10,49 @@ import numpy as np
 import pytest
 
 from director.cutlist import Body, Caption, Crossfade, Cue, CutList, Fade, Part, Shown, Slide
-from director.edit import assemble, check_output, film_path, print_spec
+from director.edit import FilmFile, FilmOrder, check_output, film_path, make_film, print_spec, workbench
 from director.errors import FilmWrong, OutputUnwritable, SoundUnreadable
+from director.finish import Finish
 from director.planned import Deliver
 from director.windows import window_pictures
 from shots.errors import PrintRefused, VideoUnreadable
 from shots.frames import probe, read_take, write_take
 from shots.prints import PrintSpec, write_print
+from tests.director.conftest import shot
+from tests.director.studio import Studio
 
 FPS = Fraction(24)
 SMALL = Deliver("film", (64, 64))
 
 
 class Takes:
-    """Takes in a folder; counts how often each is opened."""
+    """Takes and their prints in a folder; counts how often each is opened. interrupted: by Ctrl-C, at the next one."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.opened = folder, []
+        self.folder, self.opened, self.interrupted = folder, [], False
 
     def open_verified(self, id: str) -> Path:
+        if self.interrupted:
+            raise KeyboardInterrupt
         self.opened.append(id)
-        return self.folder / f"{id}.mkv"
+        return self.folder / id if "." in id else self.folder / f"{id}.mkv"
+
+    def print_of(self, take: str, spec: PrintSpec) -> str:
+        name = f"{take}-{spec.key}{spec.suffix}"
+        if not (self.folder / name).exists():
+            write_print(self.folder / name, read_take(self.folder / f"{take}.mkv"), spec)
+        return name
 
 
-class Prints:
-    """Prints in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.made = folder, []
-        folder.mkdir()
-
-    def get(self, take: str, key: str) -> Path | None:
-        path = self.folder / f"{take}-{key}"
-        return path if path.exists() else None
-
-    def put(self, take: str, key: str, file: Path) -> Path:
-        self.made.append(take)
-        os.replace(file, self.folder / f"{take}-{key}")
-        return self.folder / f"{take}-{key}"
+def assemble(
+    cut: CutList, takes: Takes, deliver: Deliver, out: Path, tags: dict[str, str] | None = None, base: Path = Path(".")
+) -> FilmFile:
+    """A film as `finish` has it made: a folder beside it, its prints, the film in that folder, its name."""
+    with workbench(out) as bench:
+        spec = print_spec(cut.fps, deliver)
+        copied = {element.take for element in cut.elements if isinstance(element, Body)}
+        prints = {take: takes.print_of(take, spec) for take in copied}
+        return make_film(takes, FilmOrder(cut, prints, deliver, out, bench, tags or {}, base))
 
 
 def stamped(clip: int, frames: int) -> np.ndarray:
@@ -79,22 +84,17 @@ def takes(tmp_path: Path) -> Takes:
     return Takes(tmp_path / "takes")
 
 
-@pytest.fixture
-def prints(tmp_path: Path) -> Prints:
-    return Prints(tmp_path / "prints")
-
-
 def a_cut(*elements, fps: Fraction = FPS, cues: tuple[Cue, ...] = ()) -> CutList:
     return CutList("film", "Film", fps, elements, (), cues)
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "prores"])
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(30000, 1001), Fraction(8)])
-def test_kept_frames_come_out_in_order_and_dropped_ones_do_not(codec, fps, takes, prints, tmp_path: Path):
+def test_kept_frames_come_out_in_order_and_dropped_ones_do_not(codec, fps, takes, tmp_path: Path):
     """A forward chain: from the second clip on, the first four frames repeat the clip before and are dropped."""
     deliver = Deliver("film", (96, 80), codec)
     out = film_path(tmp_path / "films", deliver)
-    film = assemble(a_cut(Body("1", 0, 8), Body("2", 4, 4), Body("3", 4, 4), fps=fps), takes, prints, deliver, out)
+    film = assemble(a_cut(Body("1", 0, 8), Body("2", 4, 4), Body("3", 4, 4), fps=fps), takes, deliver, out)
     assert [stamp(p) for p in decoded(out)] == [(1, k) for k in range(8)] + [
         (c, k) for c in (2, 3) for k in range(4, 8)
     ]
@@ -102,7 +102,7 @@ def test_kept_frames_come_out_in_order_and_dropped_ones_do_not(codec, fps, takes
     assert probe(out).fps == fps
 
 
-def test_a_film_with_everything_has_every_frame_where_the_cut_says(takes, prints, tmp_path: Path):
+def test_a_film_with_everything_has_every_frame_where_the_cut_says(takes, tmp_path: Path):
     card = Slide("Card", (0, 0, 0), (255, 255, 255), 0, 6, 6)
     cut = a_cut(
         Fade((Part("1", 0, 3),), (0, 0, 0), to_colour=False),
@@ -116,7 +116,7 @@ def test_a_film_with_everything_has_every_frame_where_the_cut_says(takes, prints
         Body("4", 0, 8),
     )
     out = tmp_path / "film.mp4"
-    assemble(cut, takes, prints, SMALL, out, {"title": "Film", "plan": "abc"})
+    assemble(cut, takes, SMALL, out, {"title": "Film", "plan": "abc"})
     pictures = decoded(out)
     assert len(pictures) == cut.frames == 36
     whole = {at: stamp(pictures[at]) for at in (3, 4, 5, 8, 13, 24, 25, 28, 35)}
@@ -135,18 +135,15 @@ def test_a_film_with_everything_has_every_frame_where_the_cut_says(takes, prints
     assert pictures[27].max() <= 4
     assert pictures[17].max() > 200
     assert probe(out).tags == {"title": "Film", "plan": "abc"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", "prints", "takes"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", "takes"]
 
 
-def test_the_same_cut_gives_the_same_bytes_and_makes_no_print_twice(takes, prints, tmp_path: Path):
+def test_the_same_cut_gives_the_same_bytes_and_opens_no_print_twice(takes, tmp_path: Path):
     cut = a_cut(Body("1", 0, 6), Crossfade((Part("1", 6, 2),), (Part("2", 0, 2),)), Body("2", 2, 2), Body("1", 0, 4))
-    first = assemble(cut, takes, prints, SMALL, tmp_path / "a.mp4")
-    assert prints.made == ["1", "2"]
-    again = assemble(cut, takes, prints, SMALL, tmp_path / "b.mp4")
-    assert prints.made == ["1", "2"]
-    assert first.digest == again.digest
-    assemble(cut, takes, prints, Deliver("film", (96, 64)), tmp_path / "c.mp4")
-    assert prints.made == ["1", "2", "1", "2"]
+    first = assemble(cut, takes, SMALL, tmp_path / "a.mp4")
+    key = print_spec(FPS, SMALL).key
+    assert sorted(takes.opened) == ["1", f"1-{key}.mp4", "2", f"2-{key}.mp4"]
+    assert first.digest == assemble(cut, takes, SMALL, tmp_path / "b.mp4").digest
 
 
 def test_a_window_meets_the_print_beside_it_without_a_step(takes, tmp_path: Path):
@@ -235,62 +232,53 @@ def test_descenders_are_not_cut_off():
     assert rows("Hgyp") > 1.2 * rows("Hnun")
 
 
-def test_an_unwritable_place_is_found_before_anything_is_rendered(takes, prints, tmp_path: Path):
+def test_an_unwritable_place_is_found_before_anything_is_rendered(takes, tmp_path: Path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder.mp4").mkdir()
     for out in (tmp_path / "file" / "film.mp4", tmp_path / "folder.mp4"):
         with pytest.raises(OutputUnwritable, match="cannot be written to"):
-            assemble(a_cut(Body("1", 0, 8)), takes, prints, SMALL, out)
+            assemble(a_cut(Body("1", 0, 8)), takes, SMALL, out)
     assert takes.opened == []
     check_output(tmp_path / "new" / "deeper" / "film.mp4")
     assert not (tmp_path / "new").exists()
 
 
-def test_an_odd_size_is_refused_before_anything_is_rendered(takes, prints, tmp_path: Path):
+def test_an_odd_size_is_refused_before_anything_is_rendered(film_studio: Studio):
+    plan = replace(film_studio.plan(shot("a", frames=8)), deliver=(Deliver("film", (65, 64)),))
     with pytest.raises(PrintRefused, match="even"):
-        assemble(a_cut(Body("1", 0, 8)), takes, prints, Deliver("film", (65, 64)), tmp_path / "film.mp4")
-    assert takes.opened == []
+        Finish(film_studio.ledger, film_studio.files, film_studio.places).check(plan)
 
 
-def test_a_failure_leaves_the_old_film_and_nothing_else(takes, prints, tmp_path: Path):
+def test_a_failure_leaves_the_old_film_and_nothing_else(takes, tmp_path: Path):
     out = tmp_path / "films" / "film.mp4"
-    assemble(a_cut(Body("1", 0, 8)), takes, prints, SMALL, out)
+    assemble(a_cut(Body("1", 0, 8)), takes, SMALL, out)
     before = out.read_bytes()
-
-    def stop(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
+    takes.interrupted = True
     with pytest.raises(KeyboardInterrupt):
-        assemble(a_cut(Body("2", 0, 8)), takes, prints, SMALL, out, on_step=stop)
+        assemble(a_cut(Body("2", 0, 8)), takes, SMALL, out)
+    takes.interrupted = False
     with pytest.raises(SoundUnreadable, match=r"none\.wav"):
-        assemble(a_cut(Body("2", 0, 8), cues=(Cue("none.wav", 0, 8),)), takes, prints, SMALL, out, base=tmp_path)
+        assemble(a_cut(Body("2", 0, 8), cues=(Cue("none.wav", 0, 8),)), takes, SMALL, out, base=tmp_path)
     (takes.folder / "2.mkv").write_bytes(b"damaged")
     with pytest.raises(VideoUnreadable, match=r"2\.mkv"):
-        assemble(a_cut(Fade((Part("2", 0, 8),), (0, 0, 0), True)), takes, prints, SMALL, out)
+        assemble(a_cut(Fade((Part("2", 0, 8),), (0, 0, 0), True)), takes, SMALL, out)
     assert out.read_bytes() == before
     assert [path.name for path in out.parent.iterdir()] == ["film.mp4"]
 
 
-def test_what_a_killed_cut_left_is_swept(takes, prints, tmp_path: Path):
+def test_what_a_killed_cut_left_is_swept(takes, tmp_path: Path):
     left = tmp_path / "films" / ".film.mp4.cut"
     left.mkdir(parents=True)
     (left / "window-0.mp4").write_bytes(b"half")
-    assemble(a_cut(Body("1", 0, 8)), takes, prints, SMALL, tmp_path / "films" / "film.mp4")
+    assemble(a_cut(Body("1", 0, 8)), takes, SMALL, tmp_path / "films" / "film.mp4")
     assert [path.name for path in (tmp_path / "films").iterdir()] == ["film.mp4"]
 
 
-def test_a_print_that_lacks_frames_is_found(takes, prints, tmp_path: Path):
-    key = print_spec(FPS, SMALL).key
-    write_print(prints.folder / f"1-{key}", stamped(1, 5), print_spec(FPS, SMALL))
+def test_a_print_that_lacks_frames_is_found(takes, tmp_path: Path):
+    spec = print_spec(FPS, SMALL)
+    write_print(takes.folder / f"1-{spec.key}{spec.suffix}", stamped(1, 5), spec)
     with pytest.raises(FilmWrong, match="ends 3 frames before"):
-        assemble(a_cut(Body("1", 0, 8)), takes, prints, SMALL, tmp_path / "film.mp4")
-
-
-def test_progress_names_every_element(takes, prints, tmp_path: Path):
-    told = []
-    cut = a_cut(Body("1", 0, 8), Body("2", 0, 8), Body("1", 0, 8))
-    assemble(cut, takes, prints, SMALL, tmp_path / "film.mp4", on_step=lambda done, total: told.append((done, total)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+        assemble(a_cut(Body("1", 0, 8)), takes, SMALL, tmp_path / "film.mp4")
 
 
 @pytest.mark.parametrize(
@@ -301,7 +289,7 @@ def test_delivery_names(name, codec, file):
     assert film_path(Path("films"), Deliver(name, (8, 8), codec)) == Path("films") / file
 
 
-def test_a_full_disk_is_named_and_leaves_nothing(takes, prints, tmp_path: Path):
+def test_a_full_disk_is_named_and_leaves_nothing(takes, tmp_path: Path):
     """A limit on the size of files stands for the full disk: the same path through the muxer."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
@@ -310,7 +298,6 @@ def test_a_full_disk_is_named_and_leaves_nothing(takes, prints, tmp_path: Path):
             assemble(
                 a_cut(*[Body(str(c), 0, 8) for c in (1, 2, 3, 4)] * 9),
                 takes,
-                prints,
                 SMALL,
                 tmp_path / "o" / "film.mp4",
             )

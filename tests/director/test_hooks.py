@@ -190,6 +190,7 @@ def test_a_command_that_fails_is_told_and_ends_nothing(caplog: pytest.LogCapture
 def test_a_command_that_leaves_something_running_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It sleeps for longer than a test may take."""
     monkeypatch.chdir(tmp_path)
     story(Hooks(targets(["film_done=sh -c 'sleep 600 & echo $! > pid'"], "")))
     os.kill(int((tmp_path / "pid").read_text()), 9)

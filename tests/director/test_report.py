@@ -28,6 +28,13 @@ def test_brackets_in_title_prompt_and_findings_are_shown_as_they_are(film_studio
     assert f"[Errno 28] {ODD}" in shown
 
 
+def test_a_long_title_is_not_broken_at_the_width_of_the_table(film_studio: Studio, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    title = "The harbour at dawn, and all the boats that went out of it and did not come home"
+    show_plan(film_studio.survey(film_studio.plan(shot("a", frames=8), film={"title": title})))
+    assert capsys.readouterr().out.startswith(f"{title} (f): 8 frames, 1.0 s at 8 a second\n")
+
+
 def test_a_plan_says_what_a_clip_costs_method_by_method(film_studio: Studio, capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     recipe = {"stg": {"scale": 1.0, "stop": 0.5}, "videoguide": {"steps": 2, "tau": 3}}

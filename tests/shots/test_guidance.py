@@ -11,12 +11,14 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import resca
 from shots.branches import branches, breaks, passes
 from shots.denoiser import READINGS, Denoise, Prediction
 from shots.errors import SpecError
-from shots.guidance import Branch, cfg, cfg_plus_plus, guided, guided_by
+from shots.guidance import Branch, guided
 from shots.levels import Level
 from shots.sampling import sample
 from shots.spec import Cfg, CfgPlusPlus, Guidance, NoChain, Recipe, Stg
+from tests.shots.plain_guidance import cfg, cfg_plus_plus, guided_by
+from tests.shots.toys import gaussian
 
-from .test_sampling import SHAPE, flow_grid, gaussian, grid, noise
+from .test_sampling import SHAPE, flow_grid, grid, noise
 
 STEPS = 12
 LEVELS = grid(STEPS, zero_snr=False)

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from shots.branches import Branch
 from shots.denoiser import Prediction
 from shots.errors import SpecError
-from shots.guidance import Evaluate, cfg
+from shots.guidance import Evaluate
 from shots.ivmixed import gamma, matched, nfe, walk, zigzag
 from shots.levels import Level, Noising, noising_of
 from shots.sampling import sample
 from shots.spec import IvMixed, ModelRef
+from tests.shots.plain_guidance import cfg
 from tests.shots.toys import Asked, flow, network, vp
 
 SHAPE = (2, 4, 5, 3, 3)

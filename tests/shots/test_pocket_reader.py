@@ -55,11 +55,11 @@ def test_an_empty_backdrop_has_no_subject(truth: scenes.Scenes) -> None:
     assert subject.names()["motion"] == subject.names()["colour"] == "none"
 
 
-def test_noise_is_read_without_an_error() -> None:
+def test_noise_and_flat_pictures_are_read_without_an_error() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype(np.uint8)
-    for frames in (noise, np.zeros_like(noise), np.full_like(noise, 255)):
-        measures.stability(frames)
-        measures.chain_report(frames, [0, 4])
+    for frames, flat in ((noise, False), (np.zeros_like(noise), True), (np.full_like(noise, 255), True)):
+        assert (measures.stability(frames).flicker == 0) == flat
+        assert (measures.chain_report(frames, [0, 4])["seam_join"] == 0) == flat
 
 
 @pytest.mark.parametrize("shape", [(8, 32, 32, 3), (64, 64, 3), (8, 3, 64, 64)])

@@ -8,10 +8,11 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from safetensors.torch import load, save
 
-from shots.denoiser import READINGS, Denoise, Prediction
+from shots.denoiser import READINGS, Prediction
 from shots.errors import Interrupted, SpecError
 from shots.levels import Level, levels_of
 from shots.sampling import State, correction, sample
+from tests.shots.toys import gaussian
 
 SHAPE = (2, 1, 3, 4, 4)
 
@@ -31,17 +32,6 @@ def grid(steps: int, zero_snr: bool = True) -> tuple[Level, ...]:
 def flow_grid(steps: int, last: float = 0.0) -> tuple[Level, ...]:
     sigmas = [1.0 + (last - 1.0) * i / steps for i in range(steps + 1)]
     return tuple(Level(i, 1000 * s, 1 - s, s) for i, s in enumerate(sigmas))
-
-
-def gaussian(mean: float, spread: float) -> Denoise:
-    """The exact posterior mean for x0 ~ N(mean, spread^2): E[x0|x] = mean + alpha spread^2 (x - alpha mean) / var."""
-
-    def denoise(x: torch.Tensor, level: Level) -> Prediction:
-        variance = level.alpha**2 * spread**2 + level.sigma**2
-        residual = x - level.alpha * mean
-        return Prediction(mean + level.alpha * spread**2 / variance * residual, level.sigma / variance * residual)
-
-    return denoise
 
 
 def noise(dtype: torch.dtype = torch.float64) -> torch.Tensor:

@@ -10,15 +10,15 @@ import pytest
 import torch
 from diffusers.pipelines.free_init_utils import FreeInitMixin
 
-from shots.denoiser import Denoise, Prediction
+from shots.denoiser import Prediction
 from shots.errors import SpecError
-from shots.guidance import guided_by
 from shots.levels import Level, Noising
 from shots.rng import clip_noise
 from shots.sampling import State, sample
 from shots.spec import Cfg, CfgPlusPlus, ClipSpec, Guidance, ModelRef, Recipe, Sampler, VideoGuide
 from shots.videoguide import Guide, Noise, guided, guided_steps, inner_levels, nfe, refresh, streams
-from tests.shots.toys import Asked, Network, flow, levels_at, network, published_times, vp
+from tests.shots.plain_guidance import guided_by
+from tests.shots.toys import Asked, Network, flow, gaussian, levels_at, network, published_times, vp
 
 SHAPE = (1, 4, 6, 4, 4)
 STUDENT, TEACHER = network(1.0), network(2.5)
@@ -169,17 +169,6 @@ def test_beta_zero_is_the_teachers_word() -> None:
     guide = Guide(lambda x, at: Prediction(torch.full_like(x, 2.5), x), vp())
     found = guided(guided_by(Cfg(5.0), Asked(STUDENT, vp())), guide, VideoGuide(beta=0.0), Drawn())(normal(0), level)
     torch.testing.assert_close(found.x0, torch.full(SHAPE, 2.5, dtype=torch.float64))
-
-
-def gaussian(mean: float, spread: float) -> Denoise:
-    """The exact posterior for x0 ~ N(mean, spread^2), at any level of any schedule."""
-
-    def denoise(x: torch.Tensor, level: Level) -> Prediction:
-        variance = level.alpha**2 * spread**2 + level.sigma**2
-        residual = x - level.alpha * mean
-        return Prediction(mean + level.alpha * spread**2 / variance * residual, level.sigma / variance * residual)
-
-    return denoise
 
 
 @pytest.mark.parametrize("schedule", [vp("linear"), flow(), flow(shift=5.0), flow(invert_sigmas=True)])

@@ -1,4 +1,5 @@
-"""Networks of one line for the methods that need two models: they look at time, prompt and neighbouring frames."""
+"""Networks of one line for the methods that need two models, which look at time, prompt and neighbouring frames; and a
+denoise whose answers are known exactly."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,7 +7,7 @@ import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from shots.branches import Branch
-from shots.denoiser import Prediction
+from shots.denoiser import Denoise, Prediction
 from shots.levels import Level, Noising, noising_of
 
 Network = Callable[[torch.Tensor, float, Branch], torch.Tensor]
@@ -44,6 +45,17 @@ class Asked:
     @property
     def passes(self) -> int:
         return sum(len(branches) for _, branches in self.log)
+
+
+def gaussian(mean: float, spread: float) -> Denoise:
+    """The exact posterior mean for x0 ~ N(mean, spread^2): E[x0|x] = mean + alpha spread^2 (x - alpha mean) / var."""
+
+    def denoise(x: torch.Tensor, level: Level) -> Prediction:
+        variance = level.alpha**2 * spread**2 + level.sigma**2
+        residual = x - level.alpha * mean
+        return Prediction(mean + level.alpha * spread**2 / variance * residual, level.sigma / variance * residual)
+
+    return denoise
 
 
 def vp(schedule: str = "scaled_linear", **settings: object) -> Noising:

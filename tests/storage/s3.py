@@ -1,7 +1,7 @@
 """A real S3 server on this machine (moto), for tests: `s3_bucket` is the address of an empty bucket.
 
-It needs the packages s3fs and moto with its server, which the extra `longtake[s3-test]` brings. Without them the tests
-that want it are skipped and say so.
+It needs the packages s3fs (the extra `s3`) and moto with its server (`moto[server]`), which the extra `test` does
+not bring. Without them the tests that want it are skipped and say so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFA
 def s3_server() -> Iterator[str]:
     """The address of the server."""
     for package in ("s3fs", "moto.server", "flask"):
-        pytest.importorskip(package, reason=f"S3 WAS NOT TESTED: {package} is not installed (longtake[s3-test])")
+        pytest.importorskip(package, reason=f"S3 WAS NOT TESTED: {package} is not installed (s3fs, moto[server])")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -199,7 +199,7 @@ def test_a_damaged_file_takes_what_used_it_along(ledger: Ledger, production: int
     assert ledger.file_uses()["sha256-print"] == [FileUse("print", take.video)]
 
     assert ledger.drop_file("sha256-print", "altered") == [FileUse("print", take.video)]
-    assert ledger.print_of(take.video, "h264") is None
+    assert ledger.prints_of([take.video], "h264") == {}
     assert set(ledger.takes(KEYS)) == set(KEYS[:2])
     assert ledger.drop_file(take.latents, "altered") == [FileUse("latents", KEY), FileUse("latents", KEYS[1])]
     assert ledger.takes(KEYS) == ledger.file_uses() == {}
@@ -210,7 +210,7 @@ def test_a_dropped_take_keeps_no_prints_of_its_video(ledger: Ledger, production:
     take = ledger.finish_attempt(begin(ledger, production), take_row(KEY))
     ledger.record_print(take.video, "h264", "sha256-print", 7)
     ledger.drop_file(take.video, "altered")
-    assert ledger.print_of(take.video, "h264") is None
+    assert ledger.prints_of([take.video], "h264") == {}
 
 
 def test_clips_are_found_by_the_beginning_of_their_key(ledger: Ledger) -> None:

@@ -98,17 +98,9 @@ class TestPlaces:
         third = start_harbour(ledger, [changed, other_seed, slates_of(2)[1]])
         old, new = render(ledger, first, KEYS[0]), render(ledger, second, changed.key)
         retaken = render(ledger, third, other_seed.key)
-        ledger.judge("harbour", "dawn", {1: changed.key}, Verdict.PICKED)
-        ledger.pin("harbour", "dawn", {1: KEYS[0]})
-
         here = ledger.takes_at("harbour", "dawn")
         assert list(here) == [1]
-        shown = [(p.take.id, p.number, p.production, p.verdict, p.pinned) for p in here[1]]
-        assert shown == [
-            (retaken, 2, third, Verdict.NONE, False),
-            (new, 1, third, Verdict.PICKED, False),
-            (old, 1, first, Verdict.NONE, True),
-        ]
+        assert [placed.take.id for placed in here[1]] == [retaken, new, old]
         assert here[1][1].spec_json == '{"prompt": "blue boat"}'
         assert here[1][1].take == ledger.take(changed.key)
         assert ledger.takes_at("harbour", "dawn", 2) == ledger.takes_at("harbour", "noon") == {}

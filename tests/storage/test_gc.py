@@ -75,7 +75,7 @@ def test_what_an_edit_left_behind_goes_with_its_files_and_prints(both: Ledger, f
     planned = gc.plan(ledger, files)
     assert {take.key for take in planned.takes} == keys(first[:2])
     gone = {file for take in old.values() for file in (take.video, take.latents, take.tail)}
-    prints = {ledger.print_of(take.video, "h264") for take in old.values()}
+    prints = set(ledger.prints_of([take.video for take in old.values()], "h264").values())
     assert set(planned.files) == gone | prints
     assert planned.prints == 2
     assert len(list(files.ids())) == 20, "a plan removes nothing"
@@ -86,7 +86,7 @@ def test_what_an_edit_left_behind_goes_with_its_files_and_prints(both: Ledger, f
     assert found is not None
     assert found[1] is TakeState.REMOVED
     assert ledger.dropped(keys(first)) == {}, "it is not damaged"
-    assert ledger.print_of(old[first[0].key].video, "h264") is None
+    assert ledger.prints_of([old[first[0].key].video], "h264") == {}
     assert [a.state for a in ledger.attempts(first[0].key)] == [AttemptState.DONE], "what was is still told"
     assert swept(ledger, files) == set()
     assert shoot(ledger, files, 2, first[0].key).id > 5, "and it may be made again"
@@ -212,7 +212,7 @@ def test_a_file_that_two_takes_share_goes_with_the_last(ledger: Ledger, files: F
     ledger.record_film(two, "films/harbour.mp4", "x", 8, Fraction(8), "{}", "{}")
     assert one < two
     assert swept(ledger, files) == {first[0].key}
-    assert set(files.ids()) == {*made.values(), ledger.print_of(shared.video, "h264")}
+    assert set(files.ids()) == {*made.values(), *ledger.prints_of([shared.video], "h264").values()}
 
 
 def test_a_sound_database_says_so(ledger: Ledger, files: Files) -> None:

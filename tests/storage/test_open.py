@@ -9,18 +9,17 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from alembic.autogenerate import compare_metadata
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import storage.database
-from storage import errors, schema, tables
+from storage import errors, schema
 from storage.address import parse
 from storage.database import connect
 from storage.ledger import Ledger
 from tests.storage.disks import SmallDisks
 from tests.storage.examples import slates_of, start_harbour, take_row
+from tests.storage.newest import check_newest
 from tests.storage.processes import Worker
 
 
@@ -44,14 +43,7 @@ def run(url: str, statement: str) -> None:
 
 def test_a_new_ledger_has_the_newest_schema(ledger_url: str) -> None:
     Ledger.open(ledger_url).close()
-    engine = engine_of(ledger_url)
-    with engine.begin() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": schema.VERSION_TABLE})
-        assert context.get_current_revision() == schema.HEAD
-        assert compare_metadata(context, tables.metadata) == []
-        indexes = {i["name"] for t in tables.metadata.tables for i in sqlalchemy.inspect(connection).get_indexes(t)}
-    assert indexes == {i.name for t in tables.metadata.tables.values() for i in t.indexes}
-    engine.dispose()
+    check_newest(ledger_url)
 
 
 def test_the_known_revisions_are_those_that_are_shipped() -> None:
