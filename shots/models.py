@@ -117,8 +117,12 @@ class ModelCard:
 
     def check_steps(self, steps: int) -> None:
         """Raises ModelRefuses where the model's scheduler has no grid of so many steps."""
-        if not 1 <= steps <= self.train_steps:
-            raise ModelRefuses(f"model {self.id} cannot sample in {steps} steps; it takes 1 to {self.train_steps}")
+        # A grid that is stretched to a given last level has a first one as well.
+        least = 2 if self.configs.get("scheduler", {}).get("shift_terminal") else 1
+        if not least <= steps <= self.train_steps:
+            raise ModelRefuses(
+                f"model {self.id} cannot sample in {steps} steps; it takes {least} to {self.train_steps}"
+            )
 
 
 def describe(

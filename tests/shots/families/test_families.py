@@ -1,5 +1,6 @@
 """What each family says of itself, and what its network sees, on tiny models of every one."""
 
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,9 @@ from shots.backbones.family import Traits, coloured, folded, unfolded, whitened
 from shots.errors import ModelRefuses
 from shots.levels import Level, levels_of, noising_of, sampling_scheduler
 from shots.model_files import configs_of, parts_of, read_json
+from shots.models import describe
 from shots.rng import clip_noise
+from shots.spec import ClipSpec, NoChain, Recipe, Sampler
 
 Load = Callable[[str], Backbone]
 Folder = Callable[[str], Path]
@@ -93,6 +96,21 @@ def test_the_grid_can_be_known_from_configs_alone(name: str, load_tiny: Load, ti
     scheduler = sampling_scheduler(load_tiny(name).pipe.scheduler)
     told = family.scheduled(parts, width, height, frames, 4)
     assert noising_of(scheduler).grid(4, **told) == capture(load_tiny(name), name).levels
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_fewest_steps_that_a_model_takes_have_levels(name: str, tiny_models: Folder) -> None:
+    """A grid that ends at a given level has no single step: diffusers divides nothing by nothing."""
+    card = describe(str(tiny_models(name)))
+    frames, width, height = CASES[name][0]
+    ends = name == "ltx"
+    if ends:
+        with pytest.raises(ModelRefuses, match="cannot sample in 1 steps; it takes 2 to 1000"):
+            card.check_steps(1)
+    fewest = 2 if ends else 1
+    card.check_steps(fewest)
+    spec = ClipSpec(card.ref(), width, height, frames, "a", "", 1, 0, Sampler("ddim", fewest), Recipe(chain=NoChain()))
+    assert all(math.isfinite(level.alpha + level.sigma) for level in card.grid(spec))
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
