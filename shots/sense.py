@@ -206,11 +206,14 @@ def _iv_mixed(recipe: Recipe, card: ModelCard, cards: Mapping[ModelRef, ModelCar
 def sizes(recipe: Recipe, cards: Mapping[ModelRef, ModelCard], size: tuple[int, int]) -> Iterator[Nonsense]:
     """Can the other models that the recipe names make pictures of this width and height, too?"""
     guide, mixed = recipe.videoguide, recipe.iv_mixed
-    named = ("videoguide", "teacher", guide and guide.teacher), ("iv_mixed", "image", mixed and mixed.image)
-    for method, setting, ref in named:
+    named = {
+        ("videoguide", "teacher"): guide.teacher if guide else None,
+        ("iv_mixed", "image"): mixed.image if mixed else None,
+    }
+    for at, ref in named.items():
         if ref is None:
             continue
         try:
             cards[ref].check_size(*size)
         except ModelRefuses as error:
-            yield Nonsense((method, setting), str(error), "a film size that both models make, or another model")
+            yield Nonsense(at, str(error), "a film size that both models make, or another model")
