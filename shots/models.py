@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .backbones.families import BY_NAME, FAMILIES, Configs, Family, Limits, Traits
+from .backbones.published import PUBLISHED
 from .errors import ModelIncomplete, ModelNotFound, ModelRefuses
 from .hub import HUB_ID, folder_named, hub_cache, snapshot
 from .levels import Level, noising_of, prediction_of, sampling_scheduler
@@ -164,6 +165,26 @@ def describe(
             loading, loras=tuple(lora for lora, _ in loras), quantized=check(loading.quantized, family, parts)
         ),
         lora_files=tuple(file for _, file in loras),
+    )
+
+
+def usual(family: Family) -> ModelCard:
+    """The published model of a family, from what is known of its config: no file of it need be here, so it has no
+    digest and cannot be loaded."""
+    configs = PUBLISHED[family.name]
+    return ModelCard(
+        family.name,
+        Path(),
+        "",
+        family.name,
+        "float32",
+        "",
+        1000,
+        **vars(family.limits(configs)),
+        traits=family.traits(configs),
+        video=family.makes_video,
+        latent_space=_latent_space(configs["vae"]),
+        configs=configs,
     )
 
 
