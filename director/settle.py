@@ -111,6 +111,9 @@ class Settler:
         recipe = self.fitted(at, shot, recipe, card.latent_frames(clip_frames), notes)
         self.sensible(at, shot, recipe, card, clip_frames, size, timed.frames > clip_frames)
         notes += warnings(recipe, sampler, card, self.seen())
+        negative = self.defaults.negative_prompt if shot.negative_prompt is None else shot.negative_prompt
+        if negative and card.traits.distilled:
+            notes.append(f"negative_prompt: {card.id} is guidance-distilled and has no use for one")
         settled = SettledShot(
             timed,
             shot,
@@ -119,7 +122,7 @@ class Settler:
             sampler,
             recipe,
             clip_frames,
-            self.defaults.negative_prompt if shot.negative_prompt is None else shot.negative_prompt,
+            negative,
             derived_seed(self.film.seed, shot.id) if shot.seed is None else shot.seed,
             tuple(notes),
             image,

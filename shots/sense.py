@@ -60,6 +60,8 @@ def nonsense(
 def warnings(recipe: Recipe, sampler: Sampler, card: ModelCard, cards: Mapping[ModelRef, ModelCard]) -> Iterator[str]:
     """What works and is probably not what was meant."""
     guide, chain = recipe.videoguide, recipe.chain
+    if left_out := BY_NAME[card.family].not_made:
+        yield f"{card.id} makes {left_out}, too, which longtake does not: the pictures alone (docs/models.md)"
     if guide and guide.teacher and cards[guide.teacher].latent_space != card.latent_space:
         yield (
             f"videoguide: {cards[guide.teacher].id} has another latent space than {card.id}, so each guided step goes"

@@ -87,7 +87,7 @@ class Family:
     batch, and have no batch axis. libraries: what model_index.json calls the parts that diffusers keeps beside this
     pipeline. licence: of the published weights. makes_video: False where it can only be the image model of IV-Mixed
     sampling. loras: can diffusers put LoRAs into this pipeline? start_image: as in `Traits`. imprint: share of the
-    given picture in every frame of the first noise.
+    given picture in every frame of the first noise. not_made: what the published pipeline makes besides the pictures.
     """
 
     name: str
@@ -106,6 +106,7 @@ class Family:
     loras: bool = True
     start_image: Literal["no", "may", "must"] = "no"
     imprint: float = 0.0
+    not_made: str = ""
 
     def limits(self, configs: Configs) -> Limits:
         """Frames and sizes, from the parts' configs; KeyError, TypeError or ValueError where they say nothing."""

@@ -102,10 +102,11 @@ def test_a_start_image_needs_a_model_that_takes_one() -> None:
 
 
 def test_what_works_and_was_hardly_meant_is_said() -> None:
-    def said(recipe: Recipe, sampler: Sampler = Sampler()) -> str:
-        return " ".join(warnings(recipe, sampler, POCKET, CARDS))
+    def said(recipe: Recipe, sampler: Sampler = Sampler(), card: ModelCard = POCKET) -> str:
+        return " ".join(warnings(recipe, sampler, card, CARDS))
 
     assert said(Recipe()) == ""
+    assert "makes sound, too" in said(Recipe(), card=replace(POCKET, family="ltx2"))
     assert "through pictures" in said(Recipe(videoguide=VideoGuide(ELSEWHERE.ref())))
     assert "start anew at each step" in said(Recipe(), Sampler("dpmpp_2m"))
     assert said(Recipe(chain=Windows(4)), Sampler("dpmpp_2m")) == ""
