@@ -176,6 +176,10 @@ def test_all_methods_that_a_family_takes_together(name: str, tiny_models: Callab
         for one, other in zip(together, one_after_another(specs, model, {}), strict=True):
             assert torch.equal(one.latents, other.latents)
         assert not torch.equal(together[0].latents, together[1].latents)
+        batched = Model(model.card, model.backbone, torch.device("cpu"), None)  # driven as on an accelerator
+        for one, other in zip(together, shoot(specs, batched), strict=True):
+            torch.testing.assert_close(one.latents, other.latents, rtol=2e-3, atol=2e-3)
+            assert one.nfe == other.nfe
 
 
 @pytest.mark.parametrize(("name", "teacher"), [("text_to_video_sd", "ltx"), ("ltx", "wan")])
