@@ -6,9 +6,8 @@ Nothing is written to the ledger. All variants have the shot's prompt and seeds,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from .errors import UsageError
 from .planned import PlannedShot
 from .presets import IMAGE_MODEL
 from .problems import nearest
+from .settle import SettledShot
 
 
 @dataclass(frozen=True)
@@ -58,78 +58,45 @@ def shot_of(shots: Sequence[PlannedShot], name: str | None) -> PlannedShot:
     return known[name]
 
 
-def each_method(recipe: Recipe, card: ModelCard) -> list[Variant]:
+def each_method(shot: SettledShot, clips: int) -> list[Variant]:
     """The bare recipe, each method alone on top of it, and the shot's own recipe.
 
     A method that the shot has is taken with the shot's settings, another with its defaults.
     """
+    recipe, half = shot.recipe, shot.card.latent_frames(shot.clip_frames) // 2
     bare = Recipe(recipe.guidance if isinstance(recipe.guidance, Cfg) else Cfg(), Iid(), NoChain())
     pyoco = recipe.prior if isinstance(recipe.prior, Pyoco) else Pyoco()
-    vidrd = recipe.chain if isinstance(recipe.chain, VidRD) else VidRD(overlap=_overlap(card))
+    vidrd = recipe.chain if isinstance(recipe.chain, VidRD) else VidRD(overlap=min(VidRD().overlap, half))
     image = _image_model()
     alone = {
         "without methods": bare,
         "CFG++": replace(bare, guidance=CfgPlusPlus()),
         "PYoCo": replace(bare, prior=pyoco),
         "VidRD": replace(bare, chain=vidrd),
-        "windows": replace(bare, chain=Windows(min(vidrd.overlap, _overlap(card))), prior=FreeNoise()),
+        "windows": replace(bare, chain=Windows(min(vidrd.overlap, half)), prior=FreeNoise()),
         "STG": replace(bare, stg=recipe.stg or Stg()),
         "VideoGuide": replace(bare, videoguide=recipe.videoguide or VideoGuide()),
     }
+    if shot.card.traits.start_image != "no":
+        alone["anchor"] = replace(bare, chain=Anchor())
     if recipe.iv_mixed or image:
         alone["IV-Mixed"] = replace(bare, iv_mixed=recipe.iv_mixed or IvMixed(image or ModelRef(IMAGE_MODEL)))
     if recipe not in alone.values():
         alone["the shot's recipe"] = recipe
-    return [_sensible(name, made, card) for name, made in alone.items()]
+    return [sensible(name, made, shot, clips) for name, made in alone.items()]
 
 
-def swept(recipe: Recipe, card: ModelCard, setting: str, values: Sequence[str]) -> list[Variant]:
-    """The shot's recipe with one setting, such as `stg.scale`, at each of the values.
-
-    Raises:
-        UsageError: no such setting, or a value that it cannot have.
-    """
-    method, _, name = setting.partition(".")
-    methods = [f.name for f in fields(Recipe)]
-    if method not in methods:
-        raise UsageError(f"--sweep: a recipe has no method {method!r}; it has {', '.join(methods)}")
-    base: Any = getattr(recipe, method) or {"stg": Stg(), "videoguide": VideoGuide()}.get(method)
-    if base is None and (image := _image_model()):
-        base = IvMixed(image)
-    known = [f.name for f in fields(base)] if is_dataclass(base) else []
-    if base is None or name not in known:
-        raise UsageError(f"--sweep: {method} has no setting {name!r}; it has {', '.join(known) or 'none here'}")
-    found = []
-    for text in values:
-        made: Any = replace(base, **{name: _value(setting, getattr(base, name), text)})
-        found.append(_sensible(f"{setting} {text}", replace(recipe, **{method: made}), card))
-    return found
-
-
-def _value(setting: str, now: Any, text: str) -> Any:
-    kinds: dict[type, Callable[[str], Any]] = {int: int, float: float, str: str}
-    try:
-        if isinstance(now, bool):
-            return {"true": True, "false": False}[text.lower()]
-        if isinstance(now, tuple):
-            return tuple(text.split("+"))
-        return kinds.get(type(now), float)(text)
-    except (ValueError, KeyError):
-        raise UsageError(f"--sweep: {setting} cannot be {text!r}; it is now {now!r}") from None
-
-
-def _sensible(name: str, recipe: Recipe, card: ModelCard) -> Variant:
-    wrong = next(nonsense(recipe, card, _cards(recipe, card), card.frames_native), None)
+def sensible(name: str, recipe: Recipe, shot: SettledShot, clips: int) -> Variant:
+    """A variant of the shot's first `clips` clips, with what keeps the model from it, if anything does."""
+    chained = clips > 1 and shot.timed.frames > shot.clip_frames
+    cards, image = _cards(recipe, shot.card), shot.image is not None
+    wrong = next(nonsense(recipe, shot.card, cards, shot.clip_frames, image, chained, shot.size), None)
     return Variant(name, recipe, wrong.what if wrong else "")
 
 
 def _cards(recipe: Recipe, card: ModelCard) -> dict[ModelRef, ModelCard]:
     refs = (recipe.videoguide and recipe.videoguide.teacher, recipe.iv_mixed and recipe.iv_mixed.image)
     return {card.ref(): card} | {ref: describe(ref.id, dtype=ref.dtype) for ref in refs if ref}
-
-
-def _overlap(card: ModelCard) -> int:
-    return min(VidRD().overlap, card.latent_frames(card.frames_native) // 2)
 
 
 def _image_model() -> ModelRef | None:

@@ -17,6 +17,7 @@ from .drawing import ACCENT, FAINT, INK, PAPER, QUIET, lines_of, save, spread, t
 ACROSS = 16
 MARGIN, GAP, LABEL = 40, 6, 330
 NAME, SMALL, TOP = 24, 18, 134
+LINE = 24
 
 
 def sheet(
@@ -71,7 +72,8 @@ def _label(draw: ImageDraw.ImageDraw, one: Shown, base: Shown, y: int) -> None:
 
 
 def side_by_side(shown: Sequence[Shown], out: Path, fps: Fraction, side: int = 192) -> None:
-    """All variants in one video, named, in rows of four; shorter ones stay on their last picture. H.264.
+    """All variants in one video, each with its name above and its price below, in rows of four; shorter ones stay on
+    their last picture. H.264.
 
     Raises OSError when `out` cannot be written.
     """
@@ -81,7 +83,7 @@ def side_by_side(shown: Sequence[Shown], out: Path, fps: Fraction, side: int = 1
     tile = (side, max(2, round(side * high / wide / 2) * 2))
     spec = PrintSpec(tile[0], tile[1], fps)
     rows = -(-len(shown) // columns)
-    whole = PrintSpec(columns * tile[0], rows * (tile[1] + 24), fps)
+    whole = PrintSpec(columns * tile[0], rows * (tile[1] + 2 * LINE), fps)
     strips = [list(scaled(one.frames, spec)) for one in shown]
 
     def pictures() -> Iterator[np.ndarray]:
@@ -89,9 +91,11 @@ def side_by_side(shown: Sequence[Shown], out: Path, fps: Fraction, side: int = 1
             page = Image.new("RGB", (whole.width, whole.height), PAPER)
             draw = ImageDraw.Draw(page)
             for number, (one, strip) in enumerate(zip(shown, strips, strict=True)):
-                x, y = number % columns * tile[0], number // columns * (tile[1] + 24)
+                x, y = number % columns * tile[0], number // columns * (tile[1] + 2 * LINE)
                 write(draw, (x + 4, y + 3), one.variant.name, INK, SMALL, width=tile[0] - 8)
-                page.paste(Image.fromarray(strip[min(index, len(strip) - 1)]), (x, y + 24))
+                page.paste(Image.fromarray(strip[min(index, len(strip) - 1)]), (x, y + LINE))
+                price = f"{one.nfe} NFE, {one.seconds:.1f} s"
+                write(draw, (x + 4, y + LINE + tile[1] + 1), price, QUIET, SMALL, width=tile[0] - 8)
             yield np.asarray(page)
 
     write_print(out, pictures(), whole)

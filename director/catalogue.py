@@ -9,29 +9,35 @@ from typing import Any
 from rich.table import Table
 
 from shots.backbones.blocks import anatomy_of
-from shots.backbones.families import ALL, BY_NAME
+from shots.backbones.families import ALL, BY_NAME, Family
 from shots.errors import ModelError, ModelRefuses
 from shots.footprint import footprint
 from shots.hub import hub_cache
-from shots.models import ModelCard, describe, embedded
+from shots.models import ModelCard, describe, embedded, usual
 from shots.sense import nonsense
-from shots.settings import Anchor, CfgPlusPlus, IvMixed, Stg, VideoGuide, VidRD
+from shots.settings import Anchor, CfgPlusPlus, IvMixed, Stg, VideoGuide, VidRD, Windows
 from shots.spec import Recipe
 
 from .presets import IMAGE_MODEL
 
 
 def families() -> list[dict[str, Any]]:
-    """Every family: its name, the diffusers pipeline, whether it makes video, and its weights' usual licence."""
-    return [
-        {
-            "family": f.name,
-            "pipeline": f.pipeline,
-            "makes": "video" if f.makes_video else "images",
-            "licence": f.licence,
-        }
-        for f in ALL
-    ]
+    """Every family: its name, the diffusers pipeline, whether it makes video, its weights' usual licence, and what the
+    published model can make, with which methods."""
+    return [_family(f) for f in ALL]
+
+
+def _family(family: Family) -> dict[str, Any]:
+    card = usual(family)
+    return {
+        "family": family.name,
+        "pipeline": family.pipeline,
+        "makes": "video" if family.makes_video else "images",
+        "licence": family.licence,
+        **_makes(card),
+        "methods": methods(card, usual(BY_NAME["stable_diffusion"])),
+        **layers(card),
+    }
 
 
 def here() -> list[dict[str, Any]]:
@@ -54,9 +60,22 @@ def _line(name: str) -> dict[str, Any]:
     return about(card)
 
 
+def _makes(card: ModelCard) -> dict[str, Any]:
+    """Frames and sizes."""
+    step = f" in steps of {card.frames_step}" if card.frames_step > 1 else ""
+    return {
+        "frames": f"{card.frames_min} to {card.frames_max}{step}" if card.video else "1",
+        "frames_native": card.frames_native,
+        "size_native": list(card.size_native),
+        "size_multiple": card.size_multiple,
+        "frames_per_latent": card.frames_per_latent,
+        "distilled": card.traits.distilled,
+        "start_image": card.traits.start_image,
+    }
+
+
 def about(card: ModelCard) -> dict[str, Any]:
     """What a model can make, and which methods it takes with which layers."""
-    step = f" in steps of {card.frames_step}" if card.frames_step > 1 else ""
     return {
         "id": card.id,
         "family": card.family,
@@ -64,16 +83,10 @@ def about(card: ModelCard) -> dict[str, Any]:
         "digest": card.digest,
         "megabytes": round(size_of(card.path) / 1e6, 1),
         "millions": {part: round(count / 1e6, 1) for part, count in footprint(card).parts.items()},
-        "frames": f"{card.frames_min} to {card.frames_max}{step}" if card.video else "1",
-        "frames_native": card.frames_native,
-        "size_native": list(card.size_native),
-        "size_multiple": card.size_multiple,
-        "frames_per_latent": card.frames_per_latent,
+        **_makes(card),
         "prediction": card.prediction,
-        "distilled": card.traits.distilled,
-        "start_image": card.traits.start_image,
         "lora": "yes" if BY_NAME[card.family].loras else "no",
-        "methods": methods(card),
+        "methods": methods(card, _image(card)),
         **layers(card),
     }
 
@@ -92,14 +105,18 @@ def layers(card: ModelCard) -> dict[str, Any]:
     return {"layers": list(anatomy.listed), "default_layers": list(anatomy.default), "stg_mode": anatomy.mode}
 
 
-def methods(card: ModelCard) -> dict[str, str]:
-    """Method -> "yes", or why not."""
+def _image(card: ModelCard) -> ModelCard:
+    """The image model that IV-Mixed takes where none is named; the model itself where that is not here."""
+    try:
+        return describe(IMAGE_MODEL)
+    except ModelError:
+        return card
+
+
+def methods(card: ModelCard, image: ModelCard) -> dict[str, str]:
+    """Method -> "yes", or why not. image: the image model for IV-Mixed."""
     if not card.video:
         return {"iv_mixed": "as its image model"}
-    try:
-        image = describe(IMAGE_MODEL)
-    except ModelError:
-        image = card
     half = card.latent_frames(card.frames_native) // 2
     asked = {
         "cfg": Recipe(chain=VidRD(0)),
@@ -109,6 +126,7 @@ def methods(card: ModelCard) -> dict[str, str]:
         "iv_mixed": Recipe(chain=VidRD(0), iv_mixed=IvMixed(image.ref())),
         "vidrd forward": Recipe(chain=VidRD(half)),
         "vidrd reverse": Recipe(chain=VidRD(half, order="reverse")),
+        "windows": Recipe(chain=Windows(half)),
         "anchor": Recipe(chain=Anchor()),
     }
     cards = {card.ref(): card, image.ref(): image}
@@ -121,13 +139,20 @@ def methods(card: ModelCard) -> dict[str, str]:
 
 
 def show_here(models: list[dict[str, Any]]) -> Iterator[Table]:
-    """Two tables: families, and models."""
+    """Three tables: families, what they make, and models."""
     kinds = Table(title="Families", title_justify="left")
     for column in ("family", "diffusers pipeline", "makes", "licence of the usual weights"):
         kinds.add_column(column, overflow="fold")
-    for one in families():
-        kinds.add_row(*one.values())
+    known = families()
+    for one in known:
+        kinds.add_row(one["family"], one["pipeline"], one["makes"], one["licence"])
     yield kinds
+    can = Table(title="What their published models can do", title_justify="left")
+    for column in ("family", "frames", "size", "pictures a latent frame", "start image", "stg leaves out", "cannot"):
+        can.add_column(column, overflow="fold")
+    for one in known:
+        can.add_row(*_can(one))
+    yield can
     found = Table(title="Models here", title_justify="left")
     for column in ("model", "family", "size", "frames", "pictures a latent frame", "MB", "stg leaves out"):
         found.add_column(column, overflow="fold")
@@ -140,6 +165,16 @@ def show_here(models: list[dict[str, Any]]) -> Iterator[Table]:
         per = str(one["frames_per_latent"])
         found.add_row(one["id"], one["family"], size, str(one["frames_native"]), per, f"{one['megabytes']:g}", leaves)
     yield found
+
+
+def _can(family: dict[str, Any]) -> Iterator[str]:
+    yield family["family"]
+    yield f"{family['frames']}; {family['frames_native']} unless told"
+    yield f"{'x'.join(map(str, family['size_native']))}, steps of {family['size_multiple']}"
+    yield str(family["frames_per_latent"])
+    yield family["start_image"]
+    yield ", ".join(family["default_layers"])
+    yield ", ".join(name for name, can in family["methods"].items() if can not in ("yes", "as its image model"))
 
 
 def show_one(model: dict[str, Any]) -> Table:

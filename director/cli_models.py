@@ -45,7 +45,9 @@ def ablate(
     sweep: Annotated[
         str | None,
         typer.Option(
-            "--sweep", help="One setting over some values, such as stg.scale=0,1,2.", metavar="SETTING=VALUES"
+            "--sweep",
+            help="One setting over some values, as a storyboard has them: stg.scale=0,1,2 or chain.kind=none,vidrd.",
+            metavar="SETTING=VALUES",
         ),
     ] = None,
     clips: Annotated[int, typer.Option("--clips", min=1, help="Clips of the shot at most.")] = 3,
@@ -54,24 +56,25 @@ def ablate(
     as_json: Json = False,
 ) -> None:
     """Render one shot with each method on and off, or over one setting, onto a comparison sheet and a video."""
-    from .ablation import about, each_method, render, shot_of, swept
+    from .ablation import about, each_method, render, shot_of
     from .ablation_sheet import sheet, side_by_side
     from .errors import UsageError
     from .lettering import film_font
     from .plan import plan
     from .storyboard import load
+    from .sweep import swept
 
     (board,) = load([str(storyboard)])
     planned = plan(board)
     chosen = shot_of(planned.shots, shot)
     settled = next(one for one in board.shots if one.timed.id == chosen.id)
     if sweep is None:
-        variants = each_method(settled.recipe, settled.card)
+        variants = each_method(settled, clips)
     else:
         setting, equals, values = sweep.partition("=")
         if not equals or not values:
             raise UsageError(f"--sweep {sweep!r}: give SETTING=VALUE,VALUE such as stg.scale=0,1,2")
-        variants = swept(settled.recipe, settled.card, setting, values.split(","))
+        variants = swept(settled, setting, values.split(","), clips, board.base)
     shown = []
     for one in render(chosen, variants, clips, device):
         shown.append(one)

@@ -17,10 +17,10 @@ from .source import Source
 Path = tuple[str | int, ...]
 
 
-def problems_of(error: ValidationError, source: Source) -> Iterator[Problem]:
-    """Every error of a validation."""
+def problems_of(error: ValidationError, source: Source, base: Path = ()) -> Iterator[Problem]:
+    """Every error of a validation. base: where in the file the validated part stands."""
     for details in error.errors(include_url=False):
-        yield _problem(dict(details), source, tuple(details["loc"]))
+        yield _problem(dict(details), source, (*base, *details["loc"]))
 
 
 def where(path: Path, data: Any) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path as FilePath
 from shots.errors import ModelError
 from shots.joins import Join, join_of
 from shots.models import ModelCard, describe
-from shots.sense import nonsense, warnings
+from shots.sense import nonsense, sizes, warnings
 from shots.spec import ImageRef, ModelRef, Recipe, Sampler, VidRD, Windows
 
 from .board import Defaults, DraftChoice, Film, Shot
@@ -109,8 +109,11 @@ class Settler:
             return None
         image = self.image(at, shot)
         recipe = self.fitted(at, shot, recipe, card.latent_frames(clip_frames), notes)
-        self.sensible(at, shot, recipe, card, clip_frames, timed.frames > clip_frames)
+        self.sensible(at, shot, recipe, card, clip_frames, size, timed.frames > clip_frames)
         notes += warnings(recipe, sampler, card, self.seen())
+        negative = self.defaults.negative_prompt if shot.negative_prompt is None else shot.negative_prompt
+        if negative and card.traits.distilled:
+            notes.append(f"negative_prompt: {card.id} is guidance-distilled and has no use for one")
         settled = SettledShot(
             timed,
             shot,
@@ -119,7 +122,7 @@ class Settler:
             sampler,
             recipe,
             clip_frames,
-            self.defaults.negative_prompt if shot.negative_prompt is None else shot.negative_prompt,
+            negative,
             derived_seed(self.film.seed, shot.id) if shot.seed is None else shot.seed,
             tuple(notes),
             image,
@@ -144,6 +147,8 @@ class Settler:
                 check()
             except ModelError as error:
                 self.findings.add((*place, name), str(error))
+        for wrong in sizes(settled.recipe, self.seen(), size):
+            self.findings.add((*place, "size"), wrong.what, allowed=wrong.instead)
         made = replace(settled, size=size, sampler=replace(settled.sampler, steps=steps))
         return made if made != settled else None
 
@@ -161,9 +166,19 @@ class Settler:
             return None
         return replace(settled, sampler=replace(settled.sampler, stop_after=stop))
 
-    def sensible(self, at: Path, shot: Shot, recipe: Recipe, card: ModelCard, clip_frames: int, chained: bool) -> None:
+    def sensible(
+        self,
+        at: Path,
+        shot: Shot,
+        recipe: Recipe,
+        card: ModelCard,
+        clip_frames: int,
+        size: tuple[int, int],
+        chained: bool,
+    ) -> None:
         """Report what the model cannot do of its recipe, where it was asked for."""
-        for wrong in nonsense(recipe, card, self.seen(), clip_frames, shot.start_image is not None, chained):
+        image = shot.start_image is not None
+        for wrong in nonsense(recipe, card, self.seen(), clip_frames, image, chained, size):
             method = wrong.at[0] if wrong.at else ""
             if method == "start_image":
                 place: Path = (*at, "start_image") if shot.start_image else at

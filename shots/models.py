@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .backbones.families import BY_NAME, FAMILIES, Configs, Family, Limits, Traits
+from .backbones.published import PUBLISHED
 from .errors import ModelIncomplete, ModelNotFound, ModelRefuses
 from .hub import HUB_ID, folder_named, hub_cache, snapshot
 from .levels import Level, noising_of, prediction_of, sampling_scheduler
@@ -117,8 +118,7 @@ class ModelCard:
 
     def check_steps(self, steps: int) -> None:
         """Raises ModelRefuses where the model's scheduler has no grid of so many steps."""
-        # A grid that is stretched to a given last level has a first one as well.
-        least = 2 if self.configs.get("scheduler", {}).get("shift_terminal") else 1
+        least = BY_NAME[self.family].fewest_steps(self.configs)
         if not least <= steps <= self.train_steps:
             raise ModelRefuses(
                 f"model {self.id} cannot sample in {steps} steps; it takes {least} to {self.train_steps}"
@@ -168,6 +168,26 @@ def describe(
             loading, loras=tuple(lora for lora, _ in loras), quantized=check(loading.quantized, family, parts)
         ),
         lora_files=tuple(file for _, file in loras),
+    )
+
+
+def usual(family: Family) -> ModelCard:
+    """The published model of a family, from what is known of its config: no file of it need be here, so it has no
+    digest and cannot be loaded."""
+    configs = PUBLISHED[family.name]
+    return ModelCard(
+        family.name,
+        Path(),
+        "",
+        family.name,
+        "float32",
+        "",
+        1000,
+        **vars(family.limits(configs)),
+        traits=family.traits(configs),
+        video=family.makes_video,
+        latent_space=_latent_space(configs["vae"]),
+        configs=configs,
     )
 
 

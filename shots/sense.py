@@ -15,7 +15,7 @@ from .backbones.families import BY_NAME
 from .errors import ModelRefuses, SpecError
 from .joins import check_chain_settings, check_prior
 from .models import ModelCard
-from .spec import Anchor, CfgPlusPlus, ModelRef, Recipe, Sampler, VidRD
+from .spec import Anchor, Cfg, CfgPlusPlus, ModelRef, Recipe, Sampler, VidRD
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,34 @@ def nonsense(
     frames: int,
     starts_with_image: bool = False,
     chained: bool = False,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[Nonsense]:
     """Everything about a recipe that this model cannot do. cards: of the other models that the recipe names.
 
-    starts_with_image: the shot begins with a given picture. chained: it has more clips than one.
+    starts_with_image: the shot begins with a given picture. chained: it has more clips than one. size: width and height
+    of the pictures, where they are known.
     """
     if not card.video:
         yield Nonsense(
             (), f"{card.id} is an image model, which makes no clips", "a video model; image models serve iv_mixed.image"
         )
         return
+    yield from _windows(recipe)
     yield from _guidance(recipe, card)
     yield from _chain(recipe, card, frames)
     yield from _pictures(recipe, card, starts_with_image, chained)
     yield from _stg(recipe, card)
     yield from _videoguide(recipe, card, cards, frames)
     yield from _iv_mixed(recipe, card, cards)
+    if size:
+        yield from sizes(recipe, cards, size)
 
 
 def warnings(recipe: Recipe, sampler: Sampler, card: ModelCard, cards: Mapping[ModelRef, ModelCard]) -> Iterator[str]:
     """What works and is probably not what was meant."""
     guide, chain = recipe.videoguide, recipe.chain
+    if left_out := BY_NAME[card.family].not_made:
+        yield f"{card.id} makes {left_out}, too, which longtake does not: the pictures alone (docs/models.md)"
     if guide and guide.teacher and cards[guide.teacher].latent_space != card.latent_space:
         yield (
             f"videoguide: {cards[guide.teacher].id} has another latent space than {card.id}, so each guided step goes"
@@ -69,7 +76,29 @@ def warnings(recipe: Recipe, sampler: Sampler, card: ModelCard, cards: Mapping[M
         yield "videoguide and iv_mixed act in the same steps: their prices multiply; let iv_mixed start later"
 
 
+def _windows(recipe: Recipe) -> Iterator[Nonsense]:
+    """IV-Mixed checks its own."""
+    for name, part in (("guidance", recipe.guidance), ("stg", recipe.stg)):
+        if part and part.start > part.stop:
+            yield Nonsense(
+                (name, "start"),
+                f"{name} begins after {part.start} of the steps and ends after {part.stop}, so it would never act",
+                "a start that is not above stop",
+            )
+
+
 def _guidance(recipe: Recipe, card: ModelCard) -> Iterator[Nonsense]:
+    guidance = recipe.guidance
+    if card.traits.distilled and isinstance(guidance, Cfg):
+        # Its scale is an input of the network; what works on the mix of two branches has nothing to work on.
+        for name, neutral in (("rescale", 0.0), ("start", 0.0), ("stop", 1.0)):
+            if getattr(guidance, name) != neutral:
+                yield Nonsense(
+                    ("guidance", name),
+                    f"guidance.{name} is {getattr(guidance, name)}, and {card.id} is guidance-distilled: it has one"
+                    " branch at every step, so there is no mix to change",
+                    f"guidance.scale alone, which is an input of the network (guidance.{name}: {neutral:g})",
+                )
     if card.traits.distilled and isinstance(recipe.guidance, CfgPlusPlus):
         yield Nonsense(
             ("guidance", "kind"),
@@ -137,6 +166,12 @@ def _videoguide(
             f"the teacher {teacher.id} is guidance-distilled, so cfg_plus_plus cannot guide it",
             "guidance cfg, or another teacher",
         )
+    elif settings.teacher and teacher.traits.start_image == "must":
+        yield Nonsense(
+            ("videoguide", "teacher"),
+            f"the teacher {teacher.id} makes clips from a picture only, and a teacher is shown none",
+            "a teacher that makes clips from words",
+        )
     else:
         try:
             teacher.check_frames(frames)
@@ -168,3 +203,19 @@ def _iv_mixed(recipe: Recipe, card: ModelCard, cards: Mapping[ModelRef, ModelCar
             f"it walks back with negative guidance, and {card.id} is guidance-distilled: it has no unconditional pass",
             "no iv_mixed, or a model with classifier-free guidance",
         )
+
+
+def sizes(recipe: Recipe, cards: Mapping[ModelRef, ModelCard], size: tuple[int, int]) -> Iterator[Nonsense]:
+    """Can the other models that the recipe names make pictures of this width and height, too?"""
+    guide, mixed = recipe.videoguide, recipe.iv_mixed
+    named = {
+        ("videoguide", "teacher"): guide.teacher if guide else None,
+        ("iv_mixed", "image"): mixed.image if mixed else None,
+    }
+    for at, ref in named.items():
+        if ref is None:
+            continue
+        try:
+            cards[ref].check_size(*size)
+        except ModelRefuses as error:
+            yield Nonsense(at, str(error), "a film size that both models make, or another model")

@@ -18,7 +18,9 @@ def test_one_shot_with_each_method(longtake: Longtake, small: Path) -> None:
     assert nfe["VideoGuide"] == 88
     assert nfe["IV-Mixed"] == 40
     assert (small.parent / found["sheet"]).read_bytes().startswith(b"\x89PNG")
-    assert probe(small.parent / found["video"]).frames == 16
+    video = probe(small.parent / found["video"])
+    assert video.frames == 16
+    assert (video.width, video.height) == (4 * 192, 2 * (192 + 48))  # a name above each, NFE and time below
 
 
 def test_a_sweep_over_one_setting(longtake: Longtake, small: Path) -> None:

@@ -87,7 +87,7 @@ class Family:
     batch, and have no batch axis. libraries: what model_index.json calls the parts that diffusers keeps beside this
     pipeline. licence: of the published weights. makes_video: False where it can only be the image model of IV-Mixed
     sampling. loras: can diffusers put LoRAs into this pipeline? start_image: as in `Traits`. imprint: share of the
-    given picture in every frame of the first noise.
+    given picture in every frame of the first noise. not_made: what the published pipeline makes besides the pictures.
     """
 
     name: str
@@ -106,6 +106,7 @@ class Family:
     loras: bool = True
     start_image: Literal["no", "may", "must"] = "no"
     imprint: float = 0.0
+    not_made: str = ""
 
     def limits(self, configs: Configs) -> Limits:
         """Frames and sizes, from the parts' configs; KeyError, TypeError or ValueError where they say nothing."""
@@ -114,6 +115,10 @@ class Family:
     def traits(self, configs: Configs) -> Traits:
         """What methods must know, from the parts' configs."""
         return Traits(start_image=self.start_image)
+
+    def fewest_steps(self, configs: Configs) -> int:
+        """Of which its scheduler has a grid. One that is stretched to a given last level has a first one as well."""
+        return 2 if configs["scheduler"].get("shift_terminal") else 1
 
     def scheduled(self, configs: Configs, width: int, height: int, frames: int, steps: int) -> dict[str, Any]:
         """What the pipeline tells its scheduler's `set_timesteps` besides the number of steps."""

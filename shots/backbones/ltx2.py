@@ -61,4 +61,5 @@ LTX2_VIDEO = LTX2(
     start_image="may",
     image_pipeline="LTX2ImageToVideoPipeline",
     licence="LTX-2 Community Licence",
+    not_made="sound",
 )

@@ -31,6 +31,10 @@ class Mochi(Family):
         """The pipeline's own normalisation, undone."""
         return pipe.vae.decode(coloured(latents, *statistics(pipe.vae.config)), return_dict=False)[0]
 
+    def fewest_steps(self, configs: Configs) -> int:
+        """The grid has two halves."""
+        return 2
+
     def encoded(self, pipe: Any, video: torch.Tensor) -> torch.Tensor:
         """The pipeline's own normalisation."""
         return whitened(pipe.vae.encode(video).latent_dist.mode(), *statistics(pipe.vae.config))

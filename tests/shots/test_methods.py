@@ -125,6 +125,33 @@ def chained(specs: list[ClipSpec], solver: str) -> list[ClipSpec]:
     return made
 
 
+def test_every_combination_costs_what_was_predicted(
+    tiny: Model, tiny_epsilon: Model, image: Model, others: dict[ModelRef, Model], chain: Chain
+) -> None:
+    """Networks are counted where they run, not where the bill is written: each call is one sample on a CPU."""
+    calls: list[int] = []
+    networks = [network for model in others.values() for network in model.backbone.networks.values()]
+    handles = [network.register_forward_hook(lambda *_: calls.append(1)) for network in networks]
+    combinations = itertools.product(
+        (Cfg(3.0), Cfg(1.0), CfgPlusPlus(0.6, stop=0.5)),
+        (None, Stg(start=0.5)),
+        (None, VideoGuide(steps=1, tau=2), VideoGuide(tiny_epsilon.card.ref(), until=0.9, tau=1, low_pass=False)),
+        (None, IvMixed(image.card.ref(), gamma_image=(0.0, 1.0), stop=0.5)),
+    )
+    chains = itertools.cycle((NoChain(), VidRD(2), Pyoco(alpha=1.0)))
+    for guidance, stg, guide, mixed in combinations:
+        other = next(chains)
+        prior, link = (other, NoChain()) if isinstance(other, Pyoco) else (Recipe().prior, other)
+        recipe = Recipe(guidance, prior, link, stg, guide, mixed)
+        (spec,) = chain(tiny, recipe=recipe, frames=2, steps=2)
+        (footage,) = shoot([spec], tiny, None, None, others)
+        predicted = predicted_nfe(spec, levels=tiny.card.grid(spec))
+        assert (footage.nfe, len(calls)) == (predicted, predicted), recipe
+        calls.clear()
+    for handle in handles:
+        handle.remove()
+
+
 def test_the_bill_says_what_costs_what(tiny: Model, tiny_epsilon: Model, image: Model, chain: Chain) -> None:
     (spec,) = chain(tiny, recipe=everything(image, tiny_epsilon))
     assert bill(spec) == {"guidance": 8, "stg": 3, "videoguide": 4, "iv_mixed": 16}

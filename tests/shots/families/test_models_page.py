@@ -6,30 +6,9 @@ from pathlib import Path
 import pytest
 
 from shots.backbones.families import ALL, Family
+from shots.backbones.published import PUBLISHED
 
 PAGE = (Path(__file__).parents[3] / "docs/models.md").read_text()
-
-UNET = {"block_out_channels": [320, 640, 1280, 1280], "down_block_types": ["a", "b", "c", "d"], "sample_size": 64}
-FLAT = {"block_out_channels": [128, 256, 512, 512]}
-LTX = {"spatio_temporal_scaling": [True, True, True, False], "patch_size": 4, "patch_size_t": 1}
-# Where a published config says nothing beyond the defaults of its class, neither does this.
-PUBLISHED = {
-    "animatediff": {"unet": UNET, "vae": FLAT, "motion_adapter": {"motion_max_seq_length": 32}},
-    "text_to_video_sd": {"unet": UNET | {"sample_size": 32}, "vae": FLAT},
-    "stable_diffusion": {"unet": UNET, "vae": FLAT},
-    "ltx": {"vae": LTX, "transformer": {}},
-    "ltx2": {"vae": LTX | {"temporal_compression_ratio": 8, "spatial_compression_ratio": 32}, "transformer": {}},
-    "wan": {"vae": {}, "transformer": {"patch_size": [1, 2, 2]}},
-    "wan_image": {"vae": {}, "transformer": {"patch_size": [1, 2, 2]}},
-    "cogvideox": {"vae": FLAT, "transformer": {}},
-    "cogvideox_image": {"vae": FLAT, "transformer": {}},
-    "mochi": {"vae": {}, "transformer": {}},
-    "hunyuan_video": {"vae": {}, "transformer": {}},
-    "hunyuan_video_image": {"vae": {}, "transformer": {"image_condition_type": "token_replace"}},
-    "hunyuan_video15": {"vae": {}, "transformer": {}},
-    "hunyuan_video15_image": {"vae": {}, "transformer": {}},
-    "latte": {"vae": FLAT, "transformer": {"patch_size": 2}},
-}
 
 
 @pytest.mark.parametrize("family", ALL, ids=lambda family: family.name)
