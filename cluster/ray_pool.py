@@ -25,15 +25,13 @@ from .ray_connection import LOOK
 from .ray_labs import Labs
 from .ray_nodes import Node
 from .ray_seat import RaySeat, Terms
-from .trust import Trust
+from .trust import ASIDE_SECONDS, Trust
 
 log = logging.getLogger("longtake.ray")
 START_SECONDS = 120.0
 """Seconds that the process of a camera may take to answer, once it has its place."""
 PATIENCE = 120.0
 """Seconds that a run waits for nodes when none is left."""
-ASIDE_SECONDS = 900.0
-"""Seconds after which a node that was set aside is tried again."""
 IDLE_SECONDS = 5.0
 """Seconds that a camera may have nothing to do while another run waits for its place."""
 
@@ -255,13 +253,12 @@ class RayPool:
             told = self._told
         for host in told:
             self._aside.setdefault(host, now)
-        for host in (self._told - told) & self._aside.keys():
-            self._take_back(host)  # somebody has, by a command
+        back = (self._told - told) & self._aside.keys()  # its time is over, or somebody has said so
         self._told = told
-        over = [host for host, since in self._aside.items() if now - since > ASIDE_SECONDS]
-        for host in over:
+        back |= {host for host, since in self._aside.items() if host not in told and now - since > ASIDE_SECONDS}
+        for host in back:
             self._take_back(host)
-        return [NodeTakenBack(host) for host in over]
+        return [NodeTakenBack(host) for host in sorted(back)]
 
     def _take_back(self, host: str) -> None:
         log.warning("%s gets work again", host)

@@ -58,6 +58,7 @@ class Log:
 
     pool: OnRay | InProcess
     events: list[Event] = field(default_factory=list)
+    aside: dict[str, str] = field(default_factory=dict)  # what the ledger would say of nodes
 
     def until(self, true, seconds: float = 150) -> None:
         deadline = time.monotonic() + seconds
@@ -99,8 +100,10 @@ def log(cluster: Nodes, store: Path) -> Iterator[Log]:
     before = Path.cwd()
     os.chdir(store.parent)  # Ray lets workers import from the driver's folder
     # A store elsewhere, and no disk that nodes share: what one has sampled, others find in the store alone.
-    pool = OnRay(f"local://{store}", cluster.address, checkpoint_every=Every(0.2), device="cpu")
-    yield Log(pool)
+    aside: dict[str, str] = {}
+    where = f"local://{store}"
+    pool = OnRay(where, cluster.address, checkpoint_every=Every(0.2), device="cpu", aside=lambda: aside)
+    yield Log(pool, aside=aside)
     pool.close()
     os.chdir(before)
 
@@ -193,6 +196,24 @@ def test_a_node_that_fails_three_clips_is_set_aside_and_taken_back(log: Log, clu
     log.until(lambda: log.of("", NodeTakenBack))  # it fails here as well: the film is to blame, not the node
     assert log.of("", NodeTakenBack)[0].host == other
     log.until(lambda: log.ended("bad"))
+
+
+def test_a_node_that_the_ledger_sets_aside_is_left_with_a_checkpoint_until_it_is_taken_back(log: Log) -> None:
+    log.events.clear()
+    log.pool.submit(Job("here", "f", "here", 1, chain(1, 11, 100)))
+    log.until(lambda: max(log.steps("here"), default=0) > 2)
+    left = where(log, "here")
+    log.aside[left] = "a new disk"
+    log.until(lambda: log.ended("here"))
+    (stopped,) = log.of("here", JobStopped)
+    assert stopped.elsewhere == f"{left} is not used any more"
+    for n in range(3):
+        log.pool.submit(Job(f"s{n}", "f", f"s{n}", 1, chain(1, 12 + n)))
+    log.until(lambda: log.ended("s0", "s1", "s2"))
+    assert left not in {seat.node.host for seat in log.pool._pool.seats}
+    del log.aside[left]
+    log.until(lambda: log.of("", NodeTakenBack))
+    assert [event.host for event in log.of("", NodeTakenBack)] == [left], "displays and metrics are told"
 
 
 def test_a_node_with_other_code_is_refused_with_both_versions(
