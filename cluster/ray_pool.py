@@ -20,6 +20,7 @@ from . import ray_growth, ray_nodes
 from .environment import code_version
 from .errors import ClusterError, ClusterMismatch, NoCamera
 from .job import Failure, Job, NodeSetAside, NodeTakenBack, Worker
+from .landmark import Landmark
 from .ray_camera import RayCamera
 from .ray_connection import LOOK
 from .ray_labs import Labs
@@ -45,6 +46,7 @@ class RayPool:
 
     def __init__(self, terms: Terms, labs: Labs, gone: Callable[[str], None] = lambda name: None) -> None:
         self._terms, self._labs, self._gone = terms, labs, gone
+        self._landmark = Landmark(terms.files)
         self.seats: list[RaySeat] = []
         self.trust = Trust()
         self.nodes, self.gpus = ray_nodes.settled(terms.gpus)
@@ -147,6 +149,7 @@ class RayPool:
         self._wishes.want(0)
         for seat in list(self.seats):
             self.dismiss(seat)
+        self._landmark.close()
 
     @property
     def growing(self) -> bool:
@@ -203,10 +206,13 @@ class RayPool:
         lab = self._labs.on(node.id) if self.gpus else None
         how = (self._terms.every, lab, self._terms.decode_beside)
         actor = hired.remote(self._terms.files, name, device, threads, *how)
-        self.seats.append(RaySeat(name, node, actor, actor.worker.remote()))
+        self.seats.append(RaySeat(name, node, actor, actor.worker.remote(self._landmark.show())))
 
-    def _welcome(self, seat: RaySeat, worker: Worker) -> None:
+    def _welcome(self, seat: RaySeat, worker: Worker | None) -> None:
         seat.coming, seat.since = None, time.monotonic()
+        if worker is None:
+            self._blind(seat)
+            return
         if worker.code_version == code_version():
             seat.worker = worker
             seat.memory = int(worker.memory * min(1.0, self.gpus or 1.0))
@@ -216,6 +222,20 @@ class RayPool:
             ClusterMismatch(
                 f"{seat.name} on {seat.node.host} runs longtake {worker.code_version}, we run {code_version()}: "
                 "their pixels could differ. Install the same version on every node."
+            ),
+        )
+
+    def _blind(self, seat: RaySeat) -> None:
+        """A camera that does not see our store: what it renders would be nowhere."""
+        if not self._landmark.stands:  # somebody has removed what it was to look for
+            self.dismiss(seat)
+            return
+        self._refuse(
+            seat,
+            NoCamera(
+                f"{seat.node.host} does not see the store {self._terms.files} of this machine: what it renders would "
+                "be lost. Nodes need one store: a folder that all of them mount at this path (--data, LONGTAKE_STORE), "
+                "or a URL (longtake move s3://bucket/name)."
             ),
         )
 
@@ -270,6 +290,9 @@ class RayPool:
     def _leave(self) -> None:
         """Cameras on nodes that leave or are set aside write a checkpoint and go; those on dead nodes are gone."""
         usable = {node.id for node in self._usable()}
+        drained = {node.id for node in self.nodes.values() if node.leaving}
+        for id in drained - {seat.node.id for seat in self.seats}:
+            self._labs.leave(id)  # Ray ends such a node as soon as nothing runs there
         for seat in [seat for seat in self.seats if not seat.leaving]:
             node = self.nodes.get(seat.node.id)
             if node is None:

@@ -16,6 +16,7 @@ import pytest
 
 from cluster.bookmark import Every
 from cluster.environment import code_version
+from cluster.errors import NoCamera
 from cluster.executor import InProcess
 from cluster.job import (
     ENDINGS,
@@ -31,11 +32,14 @@ from cluster.job import (
     Stepped,
 )
 from cluster.ray_executor import OnRay
+from cluster.ray_labs import Labs
+from cluster.ray_pool import RayPool
+from cluster.ray_seat import Terms
 from shots.models import describe
 from shots.spec import ClipSpec, ModelRef, Recipe, Sampler
 from storage.files import Files
 from tests.commandline import ROOT, Longtake
-from tests.nodes import Nodes, nodes
+from tests.nodes import Nodes, nodes, until
 
 STEPS = 30
 pytestmark = pytest.mark.timeout(900)
@@ -169,7 +173,9 @@ def test_nodes_come_and_go_and_the_frames_are_those_of_one_machine(log: Log, clu
     assert all(list(cluster.disk(node).rglob("checkpoints")) for node in "abc"), "each had a disk of its own"
     assert log.digests() == here(store, *jobs)
     assert all(Files(store).verify(e.take.video) for e in log.events if isinstance(e, ClipDone))
-    assert cluster.b.node_id in log.pool._pool._labs._labs, "encoded beside the camera, not in it"
+    labs = log.pool._pool._labs._labs
+    assert cluster.b.node_id in labs, "encoded beside the camera, not in it"
+    assert cluster.a.node_id not in labs, "a drained node is to be idle"
 
 
 def test_a_node_that_fails_three_clips_is_set_aside_and_taken_back(log: Log, cluster: Nodes) -> None:
@@ -232,6 +238,21 @@ def test_a_node_with_other_code_is_refused_with_both_versions(
     (line,) = [line for line in caplog.text.splitlines() if "old is not used" in line]
     assert code_version() in line
     assert len(set(re.findall(r"\+[0-9a-f]{12}", line))) == 2
+
+
+def test_a_node_that_sees_another_store_is_refused_before_anything_is_rendered(
+    log: Log, cluster: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/proc/self/cwd` is another folder for each process, as any path is on machines that share no disk."""
+    cluster.add("elsewhere", gpus=2)
+    monkeypatch.chdir(tmp_path)
+    store = "/proc/self/cwd/files"
+    pool = RayPool(Terms(store, gpus=2.0, device="cpu"), Labs(store))
+    with pytest.raises(NoCamera, match=rf"elsewhere does not see the store {store} of this machine.*longtake move"):
+        until(lambda: pool.look(1) or pool.meet(), 120)
+    assert list(tmp_path.glob("files/tmp/*"))
+    pool.close()
+    assert not list(tmp_path.glob("files/tmp/*")), "nothing is left to look for"
 
 
 @pytest.mark.skipif(not os.environ.get("LONGTAKE_LONG"), reason="the long form: LONGTAKE_LONG=1")
