@@ -16,13 +16,16 @@ from .options import (
     CheckpointEvery,
     Data,
     Db,
+    Deadline,
     DecodeBeside,
     Failed,
     Films,
     From,
+    GpuHours,
     GpusPerCamera,
     Hook,
     Json,
+    Priority,
     Shots,
     Stale,
     Storyboards,
@@ -63,6 +66,9 @@ def submit(
     retry_held: RetryHeld = False,
     checkpoint_every: CheckpointEvery = "30",
     decode_beside: DecodeBeside = "auto",
+    priority: Priority = None,
+    deadline: Deadline = None,
+    gpu_hours: GpuHours = None,
     hook: Hook = None,
     webhooks: Webhooks = True,
     shot: Shots = None,
@@ -97,6 +103,7 @@ def submit(
 
     rendering: dict[str, Any] = {"cameras": cameras, "gpus": gpus_per_camera, "lockstep": lockstep}
     rendering |= {"retry_held": retry_held, "checkpoint_every": checkpoint_every, "decode_beside": decode_beside}
+    rendering |= {"priority": priority, "deadline": deadline, "gpu_hours": gpu_hours}
     rendering |= {"webhooks": webhooks} | ({"hooks": hook} if hook else {})
     Rendering(**rendering).check()
     where = places(data, films, db)
@@ -184,6 +191,7 @@ def cancel(
 def resume(
     run: Name,
     retry_held: RetryHeld = False,
+    gpu_hours: GpuHours = None,
     address: Address = None,
     send: Send = None,
     wait: Wait = False,
@@ -201,7 +209,8 @@ def resume(
             (os.environ[n] for n in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS") if n in os.environ), ""
         )
         environment = sent(send or ())
-        handed = again(session, ledger, found, reach(here or found.last.address), environment, retry_held)
+        more = (["--retry-held"] if retry_held else []) + ([f"--gpu-hours={gpu_hours!r}"] if gpu_hours else [])
+        handed = again(session, ledger, found, reach(here or found.last.address), environment, more)
         if wait:
             _follow_to_the_end(session, handed)
     typer.echo(f"{run} is handed over again (submission {handed.last.number}); longtake status {run}", err=True)
@@ -302,11 +311,14 @@ def commands(stop: Stop) -> dict[str, Callable[..., None]]:
             str, typer.Option("--on", help="`ray`: RAY_ADDRESS, or a local Ray. `local`: this process.")
         ] = "ray",
         retry_held: RetryHeld = False,
+        gpu_hours: GpuHours = None,
         db: Db = None,
     ) -> None:
         """Work off a run here: what its job on the cluster does. Fetches the package from the store, and renders it."""
         from .drive import drive as work
 
-        raise typer.Exit(work(run, number, db, {"on": on} | ({"retry_held": True} if retry_held else {}), stop))
+        told = {"retry_held": retry_held, "gpu_hours": gpu_hours}
+        how = {"on": on} | {name: value for name, value in told.items() if value}
+        raise typer.Exit(work(run, number, db, how, stop))
 
     return {command.__name__: command for command in (submit, runs, logs, pause, cancel, resume, nodes, drive)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from storage.ledger import Ledger
 from storage.rows import Attempt, Film, Hold, SlateRow, Take
+from storage.states import RunState
 
 from .choices import ACCEPTED
 from .errors import UsageError
@@ -94,7 +96,7 @@ def _film(session: Session, ledger: Ledger, film: Film) -> dict[str, Any]:
             | _alone(film, name, rows, holds.get(name), session.places)
             for name, rows in shots.items()
         ],
-        "next": _next(film, state, bool(holds), whole, session.places, files[0].parent if files else None),
+        "next": _next(_resumable(ledger, film), state, bool(holds), whole, session.places, files[:1]),
     }
 
 
@@ -152,9 +154,16 @@ def _alone(film: Film, shot: str, rows: list[SlateRow], hold: Hold | None, where
     return {"reproduce": where.reminder + command}
 
 
-def _next(film: Film, state: str, held: bool, whole: bool, where: Places, films: Path | None) -> str:
-    """What to do now, as a command that can be pasted."""
-    command = f"{shlex.quote(film.last.storyboard_path)}{where.options(films)}"
+def _resumable(ledger: Ledger, film: Film) -> Film:
+    """The film, without its run where that was cancelled: it cannot be resumed."""
+    run = ledger.find_run(film.last.run) if film.last.run else None
+    cancelled = run is not None and run.last.state == RunState.CANCELLED
+    return replace(film, last=replace(film.last, run=None)) if cancelled else film
+
+
+def _next(film: Film, state: str, held: bool, whole: bool, where: Places, files: Sequence[Path]) -> str:
+    """What to do now, as a command that can be pasted. files: the newest one of the film, where there is one."""
+    command = f"{shlex.quote(film.last.storyboard_path)}{where.options(files[0].parent if files else None)}"
     if state == "running":
         return "wait, or stop it with Ctrl-C in its terminal; nothing finished is lost"
     if film.last.run and (held or not whole or state != "done"):
