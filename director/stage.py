@@ -213,7 +213,7 @@ class Stage(ABC):
                 )
             self._give_up(shooting, why)
         elif found.kind == "halves":
-            for part in self._dispatch.parts(shooting, half):
+            for part in self._dispatch.halves(shooting, half):
                 self._waiting.add(part)
         else:
             shooting.memory = memory if found.kind == "larger" else shooting.memory

@@ -92,9 +92,15 @@ def test_groups_that_do_not_fit_are_halved_and_those_like_them_are_smaller_at_on
         sizes.append(len(job.keys))
         return Failure("OutOfMemory", "no room", memory=True) if len(job.keys) > 2 else None
 
-    (result,), _ = run_loop([film("a", [16])], Simulated(1, QUICK, memory=[24], mishap=full), tmp_path)
+    (result,), _ = run_loop([film("a", [16])], Simulated(1, QUICK, memory=[24 * GIB], mishap=full), tmp_path)
     assert (result.state, result.rendered) == ("done", 16)
     assert sizes == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+    sizes.clear()
+    run_loop([film("b", [8, 1])], Simulated(1, QUICK, memory=[24 * GIB], mishap=full), tmp_path)
+    assert sizes == [2, 2, 2, 2, 1], "and in the next run, too"
+    sizes.clear()
+    run_loop([film("c", [8])], Simulated(1, QUICK, memory=[80 * GIB], mishap=full), tmp_path)
+    assert sizes[0] == 8, "another device may hold more"
 
 
 def test_a_clip_alone_goes_to_the_camera_with_more_memory(tmp_path):
