@@ -53,6 +53,10 @@ Send = Annotated[
         "--send", metavar="NAME", help="Environment variable to give to the job: whoever reads its jobs reads it."
     ),
 ]
+Shared = Annotated[
+    list[Path] | None,
+    typer.Option("--shared", metavar="FOLDER", help="A folder that every node sees at the same path."),
+]
 RetryHeld = Annotated[bool, typer.Option("--retry-held", help="Try held shots again.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show its log until it ends; exit with the run's exit code.")]
 
@@ -77,10 +81,7 @@ def submit(
     failed: Failed = False,
     stale: Stale = False,
     accept_stale: AcceptStale = None,
-    shared: Annotated[
-        list[Path] | None,
-        typer.Option("--shared", metavar="FOLDER", help="A folder that every node sees at the same path."),
-    ] = None,
+    shared: Shared = None,
     send: Send = None,
     wait: Wait = False,
     as_json: Json = False,

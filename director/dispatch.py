@@ -9,6 +9,7 @@ from cluster.desk import Desk
 from cluster.executor import Executor
 from cluster.job import Job, JobDone, Rank, Worker
 from shots.spec import ClipSpec, VidRD
+from storage.errors import StorageError
 from storage.ledger import Ledger
 from storage.rows import Take
 
@@ -222,6 +223,16 @@ def halved(shooting: Shooting, takes: Mapping[str, Take]) -> int:
     """Clips of each half of what is missing of a segment; 0 when it cannot be divided."""
     left = len(shooting.segment.keys) - shooting.begin(takes)
     return 0 if shooting.segment.specs[0].together else left // 2
+
+
+def remembered(ledger: Ledger, job: Job, memory: int) -> int:
+    """Where a job begins on the memory ladder, on a camera of so many bytes: as the director said, who may not have
+    known the cameras yet, or where the ledger knows such clips to end on such a device."""
+    alike = _alike(job.specs[0])
+    try:
+        return max(job.rung, ledger.rung(alike[0], _device(memory), alike[1])) if memory else job.rung
+    except StorageError:  # then it finds out by itself
+        return job.rung
 
 
 def _alike(spec: ClipSpec) -> _Alike:

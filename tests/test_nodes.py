@@ -63,6 +63,7 @@ class Log:
     pool: OnRay | InProcess
     events: list[Event] = field(default_factory=list)
     aside: dict[str, str] = field(default_factory=dict)  # what the ledger would say of nodes
+    rungs: dict[str, int] = field(default_factory=dict)  # and of jobs
 
     def until(self, true, seconds: float = 150) -> None:
         deadline = time.monotonic() + seconds
@@ -105,9 +106,15 @@ def log(cluster: Nodes, store: Path) -> Iterator[Log]:
     os.chdir(store.parent)  # Ray lets workers import from the driver's folder
     # A store elsewhere, and no disk that nodes share: what one has sampled, others find in the store alone.
     aside: dict[str, str] = {}
-    where = f"local://{store}"
-    pool = OnRay(where, cluster.address, checkpoint_every=Every(0.2), device="cpu", aside=lambda: aside)
-    yield Log(pool, aside=aside)
+    rungs: dict[str, int] = {}
+
+    def rung(job: Job, memory: int) -> int:
+        assert memory, "the camera is there"
+        return rungs.get(job.id, job.rung)
+
+    often = Every(0.2)
+    pool = OnRay(f"local://{store}", cluster.address, None, often, device="cpu", aside=lambda: aside, rung=rung)
+    yield Log(pool, aside=aside, rungs=rungs)
     pool.close()
     os.chdir(before)
 
@@ -213,9 +220,11 @@ def test_a_node_that_the_ledger_sets_aside_is_left_with_a_checkpoint_until_it_is
     log.until(lambda: log.ended("here"))
     (stopped,) = log.of("here", JobStopped)
     assert stopped.elsewhere == f"{left} is not used any more"
+    log.rungs["s1"] = 2  # as such clips needed in an earlier run, on a device like that of whatever camera gets it
     for n in range(3):
         log.pool.submit(Job(f"s{n}", "f", f"s{n}", 1, chain(1, 12 + n)))
     log.until(lambda: log.ended("s0", "s1", "s2"))
+    assert log.of("s1", JobDone)[0].rung == 2
     assert left not in {seat.node.host for seat in log.pool._pool.seats}
     del log.aside[left]
     log.until(lambda: log.of("", NodeTakenBack))

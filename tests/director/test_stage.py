@@ -21,7 +21,7 @@ from cluster.parts import Shared
 from cluster.trust import ASIDE_SECONDS
 from director.bench.cluster import run_loop
 from director.bench.simulated import Simulated, Times, film, made
-from director.dispatch import GIB
+from director.dispatch import GIB, remembered
 from shots.spec import Recipe, Windows
 from storage.ledger import Ledger
 from storage.owner import Owner
@@ -138,6 +138,10 @@ def test_the_rung_that_was_needed_is_where_the_next_job_and_the_next_run_begin(t
     run_loop([film("c", [1], "another model")], other, tmp_path)
     run_loop([film("d", [1])], larger, tmp_path)
     assert other.told == larger.told == [0], "it is remembered for that model and that device"
+    job = Job("j", "e", "s0", 1, (film("e", [1]).clips[0].spec,))
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:  # where the director does not know the cameras yet
+        assert [remembered(ledger, job, memory * GIB) for memory in (0, 24, 48)] == [0, 2, 0]
+        assert remembered(ledger, replace(job, rung=3), 24 * GIB) == 3
 
 
 class Naming(Simulated):
