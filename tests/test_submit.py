@@ -313,6 +313,7 @@ class TestGone:
 
     def test_a_run_whose_hours_are_spent_says_what_goes_on(self, longtake, session, run, tmp_path):
         database = parse(tmp_path / ".longtake/ledger.sqlite").bare
+        longtake("render", "small.yaml", "--shot", "night", code=3)  # hours are spent before it begins
         longtake("drive", run, "--on", "local", "--db", database, "--gpu-hours", "1e-9", code=5)
         ledger, found = runs.find(session, run)
         spent = runs.standing(ledger, found)
