@@ -134,6 +134,7 @@ class Camera:
     ) -> JobDone | None:
         """None: the rest is done in the darkroom."""
         began = time.perf_counter()
+        log.info("job %s: clips %d to %d of its shot", job.id, job.first, job.first + len(job.specs) - 1)
         emit(Started(job.id, self.worker()))
         from shots.shoot import LiveTail, expose
 

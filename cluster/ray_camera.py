@@ -9,11 +9,15 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from shots.errors import ShotsError
+from storage.errors import StorageError
+
 from .beside import Side, Sides
 from .bookmark import Every
 from .camera import Camera
 from .darkroom import DecodeBeside
 from .job import ENDINGS, Event, Job, Part, Worker
+from .landmark import seen
 from .metrics import CameraMeter, RayMeter, metered
 from .ray_labs import encoded_by
 from .relay import UNMARKED, Baton, Inbox, Marks
@@ -41,6 +45,7 @@ class RayCamera:
         lab: Any = None,
         decode_beside: DecodeBeside = "auto",
     ) -> None:
+        logging.getLogger().setLevel(logging.INFO)  # for the log tails of failures; Ray's workers begin at warnings
         encode = partial(encoded_by, lab) if lab is not None else None
         self._camera = Camera(files, name, device, threads, checkpoint_every, encode, decode_beside)
         self._meter = CameraMeter(RayMeter())
@@ -50,9 +55,10 @@ class RayCamera:
         self._inboxes: dict[str, Inbox] = {}
         self._batons: dict[str, Baton] = {}
 
-    def worker(self) -> Worker:
-        """Who this camera is; also proves that the actor is up."""
-        return self._camera.worker()
+    def worker(self, landmark: str = "") -> Worker | None:
+        """Who this camera is; also proves that the actor is up. None where the store here is not the driver's, which
+        has a `landmark.Landmark` there."""
+        return self._camera.worker() if seen(landmark) else None
 
     def stop(self, job_id: str = "") -> None:
         """Stop a job between two steps; without its id, the running one and all that come."""
@@ -108,7 +114,10 @@ class RayCamera:
 
     def hear_tail(self, leader_id: str, tail: str) -> None:
         """The job that ours follows has stored this tail: in it is what may have been lost on its way to us."""
-        self._inbox(leader_id).end(self._camera.stored_tail(tail))
+        try:
+            self._inbox(leader_id).end(self._camera.stored_tail(tail))
+        except (StorageError, ShotsError) as error:  # what was said so far may be enough
+            self._inbox(leader_id).lose(f"the tail that the clips before have left cannot be read: {error}")
 
     def lose(self, leader_id: str, why: str) -> None:
         """The job that ours follows, or a part beside ours, has ended: ours stops when it needs what was not said."""

@@ -44,6 +44,7 @@ class Connection:
         self._next = 0.0
         self._alone = False
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+        os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # those of calls whose answer nobody waits for
         # Ray prints what happens to its own processes on standard output, where our documents go.
         ray_worker.print_to_stdstream = _to_log
         if address:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class OnRay:
     one; by default one where the cluster has any, else none and a CPU core. Cameras start when there are jobs.
     device: as for `Camera`; `auto`: the GPU where a camera has one. checkpoint_every: as for `Camera`.
     aside: host -> why, of the nodes that the ledger has set aside; asked about once a second. decode_beside: as for
-    `Camera`.
+    `Camera`. rung: a job, bytes of the device of the camera that gets it -> where it begins on the memory ladder.
 
     Raises, here, with the first question or job, and from `wait`:
         ClusterUnreachable: no Ray at the address, or it went away.
@@ -60,12 +61,13 @@ class OnRay:
         device: str = "auto",
         aside: Callable[[], Mapping[str, str]] = dict,
         decode_beside: DecodeBeside = "auto",
+        rung: Callable[[Job, int], int] = lambda job, memory: job.rung,
     ) -> None:
         where = str(files) if "://" in str(files) else str(Path(files).resolve())
         self._schedule = Schedule()
         self._spare: list[Event] = []
         self._stopping = False
-        self._terms = Terms(where, cameras, gpus, device, checkpoint_every, aside, decode_beside)
+        self._terms = Terms(where, cameras, gpus, device, checkpoint_every, aside, decode_beside, rung)
         self._connection = Connection(address)
         self._labs = Labs(where, lambda: self._connection.lost)
 
@@ -288,6 +290,8 @@ class OnRay:
 
     def _begin(self, seat: RaySeat, job: Job, hears: bool = False, left: Any = None, right: Any = None) -> None:
         """Put a job on a free camera: the one place where that happens."""
+        device = seat.worker.memory if seat.worker else 0  # all of it, by which a rung is remembered
+        job = replace(job, rung=self._terms.rung(job, device))
         seat.job, seat.warm, seat.since, seat.done = job, job.specs[0].model.digest, time.monotonic(), 0.0
         seat.stream = seat.actor.shoot.options(num_returns="streaming").remote(job, hears, left, right)
 

@@ -20,20 +20,19 @@ from . import ray_growth, ray_nodes
 from .environment import code_version
 from .errors import ClusterError, ClusterMismatch, NoCamera
 from .job import Failure, Job, NodeSetAside, NodeTakenBack, Worker
+from .landmark import Landmark
 from .ray_camera import RayCamera
 from .ray_connection import LOOK
 from .ray_labs import Labs
 from .ray_nodes import Node
 from .ray_seat import RaySeat, Terms
-from .trust import Trust
+from .trust import ASIDE_SECONDS, Trust
 
 log = logging.getLogger("longtake.ray")
 START_SECONDS = 120.0
 """Seconds that the process of a camera may take to answer, once it has its place."""
 PATIENCE = 120.0
 """Seconds that a run waits for nodes when none is left."""
-ASIDE_SECONDS = 900.0
-"""Seconds after which a node that was set aside is tried again."""
 IDLE_SECONDS = 5.0
 """Seconds that a camera may have nothing to do while another run waits for its place."""
 
@@ -47,6 +46,7 @@ class RayPool:
 
     def __init__(self, terms: Terms, labs: Labs, gone: Callable[[str], None] = lambda name: None) -> None:
         self._terms, self._labs, self._gone = terms, labs, gone
+        self._landmark = Landmark(terms.files)
         self.seats: list[RaySeat] = []
         self.trust = Trust()
         self.nodes, self.gpus = ray_nodes.settled(terms.gpus)
@@ -149,6 +149,7 @@ class RayPool:
         self._wishes.want(0)
         for seat in list(self.seats):
             self.dismiss(seat)
+        self._landmark.close()
 
     @property
     def growing(self) -> bool:
@@ -205,10 +206,13 @@ class RayPool:
         lab = self._labs.on(node.id) if self.gpus else None
         how = (self._terms.every, lab, self._terms.decode_beside)
         actor = hired.remote(self._terms.files, name, device, threads, *how)
-        self.seats.append(RaySeat(name, node, actor, actor.worker.remote()))
+        self.seats.append(RaySeat(name, node, actor, actor.worker.remote(self._landmark.show())))
 
-    def _welcome(self, seat: RaySeat, worker: Worker) -> None:
+    def _welcome(self, seat: RaySeat, worker: Worker | None) -> None:
         seat.coming, seat.since = None, time.monotonic()
+        if worker is None:
+            self._blind(seat)
+            return
         if worker.code_version == code_version():
             seat.worker = worker
             seat.memory = int(worker.memory * min(1.0, self.gpus or 1.0))
@@ -218,6 +222,20 @@ class RayPool:
             ClusterMismatch(
                 f"{seat.name} on {seat.node.host} runs longtake {worker.code_version}, we run {code_version()}: "
                 "their pixels could differ. Install the same version on every node."
+            ),
+        )
+
+    def _blind(self, seat: RaySeat) -> None:
+        """A camera that does not see our store: what it renders would be nowhere."""
+        if not self._landmark.stands:  # somebody has removed what it was to look for
+            self.dismiss(seat)
+            return
+        self._refuse(
+            seat,
+            NoCamera(
+                f"{seat.node.host} does not see the store {self._terms.files} of this machine: what it renders would "
+                "be lost. Nodes need one store: a folder that all of them mount at this path (--data, LONGTAKE_STORE), "
+                "or a URL (longtake move s3://bucket/name)."
             ),
         )
 
@@ -255,13 +273,12 @@ class RayPool:
             told = self._told
         for host in told:
             self._aside.setdefault(host, now)
-        for host in (self._told - told) & self._aside.keys():
-            self._take_back(host)  # somebody has, by a command
+        back = (self._told - told) & self._aside.keys()  # its time is over, or somebody has said so
         self._told = told
-        over = [host for host, since in self._aside.items() if now - since > ASIDE_SECONDS]
-        for host in over:
+        back |= {host for host, since in self._aside.items() if host not in told and now - since > ASIDE_SECONDS}
+        for host in back:
             self._take_back(host)
-        return [NodeTakenBack(host) for host in over]
+        return [NodeTakenBack(host) for host in sorted(back)]
 
     def _take_back(self, host: str) -> None:
         log.warning("%s gets work again", host)
@@ -273,6 +290,9 @@ class RayPool:
     def _leave(self) -> None:
         """Cameras on nodes that leave or are set aside write a checkpoint and go; those on dead nodes are gone."""
         usable = {node.id for node in self._usable()}
+        drained = {node.id for node in self.nodes.values() if node.leaving}
+        for id in drained - {seat.node.id for seat in self.seats}:
+            self._labs.leave(id)  # Ray ends such a node as soon as nothing runs there
         for seat in [seat for seat in self.seats if not seat.leaving]:
             node = self.nodes.get(seat.node.id)
             if node is None:

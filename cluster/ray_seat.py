@@ -18,7 +18,7 @@ class Terms:
     """What a camera is. cameras: how many at most, None for as many as there is room for. gpus: that each takes, None
     for one where there are any. device: as for `Camera`; `auto` is `cuda` where a camera has GPUs, else `cpu`.
     every: what a crash may cost. aside: host -> why, of the nodes that the ledger has set aside. decode_beside: as for
-    `Camera`."""
+    `Camera`. rung: where a job begins on the memory ladder, on a device of so many bytes."""
 
     files: str
     cameras: int | None = None
@@ -27,6 +27,7 @@ class Terms:
     every: Every = field(default_factory=Every)
     aside: Callable[[], Mapping[str, str]] = dict
     decode_beside: DecodeBeside = "auto"
+    rung: Callable[[Job, int], int] = lambda job, memory: job.rung
 
 
 @dataclass

@@ -8,6 +8,8 @@ from .job import Failure
 
 STRIKES = 3
 """Clips in a row that fail on a node, and were seen to fail nowhere else, until it is set aside."""
+ASIDE_SECONDS = 900.0
+"""Seconds after which a node that was set aside for that is tried again, by whichever run."""
 
 
 class _Strike(NamedTuple):

@@ -16,15 +16,18 @@ from .options import (
     CheckpointEvery,
     Data,
     Db,
+    Deadline,
     DecodeBeside,
     Failed,
     Films,
     From,
+    GpuHours,
     GpusPerCamera,
     Hook,
     Json,
     Lockstep,
     On,
+    Priority,
     RetryHeld,
     Shots,
     Stale,
@@ -53,6 +56,10 @@ Send = Annotated[
         "--send", metavar="NAME", help="Environment variable to give to the job: whoever reads its jobs reads it."
     ),
 ]
+Shared = Annotated[
+    list[Path] | None,
+    typer.Option("--shared", metavar="FOLDER", help="A folder that every node sees at the same path."),
+]
 Submission = Annotated[int | None, typer.Option("--submission", min=1, help="Which hand-over. Default: the last.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show its log until it ends; exit with the run's exit code.")]
 
@@ -66,6 +73,9 @@ def submit(
     retry_held: RetryHeld = False,
     checkpoint_every: CheckpointEvery = "30",
     decode_beside: DecodeBeside = "auto",
+    priority: Priority = None,
+    deadline: Deadline = None,
+    gpu_hours: GpuHours = None,
     hook: Hook = None,
     webhooks: Webhooks = True,
     shot: Shots = None,
@@ -74,10 +84,7 @@ def submit(
     failed: Failed = False,
     stale: Stale = False,
     accept_stale: AcceptStale = None,
-    shared: Annotated[
-        list[Path] | None,
-        typer.Option("--shared", metavar="FOLDER", help="A folder that every node sees at the same path."),
-    ] = None,
+    shared: Shared = None,
     send: Send = None,
     wait: Wait = False,
     as_json: Json = False,
@@ -100,6 +107,7 @@ def submit(
 
     rendering: dict[str, Any] = {"cameras": cameras, "gpus": gpus_per_camera, "lockstep": lockstep}
     rendering |= {"retry_held": retry_held, "checkpoint_every": checkpoint_every, "decode_beside": decode_beside}
+    rendering |= {"priority": priority, "deadline": deadline, "gpu_hours": gpu_hours}
     rendering |= {"webhooks": webhooks} | ({"hooks": hook} if hook else {})
     Rendering(**rendering).check()
     where = places(data, films, db)
@@ -185,6 +193,7 @@ def cancel(
 def resume(
     run: Name,
     retry_held: RetryHeld = False,
+    gpu_hours: GpuHours = None,
     address: Address = None,
     send: Send = None,
     wait: Wait = False,
@@ -202,7 +211,8 @@ def resume(
             (os.environ[n] for n in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS") if n in os.environ), ""
         )
         environment = sent(send or ())
-        handed = again(session, ledger, found, reach(here or found.last.address), environment, retry_held)
+        more = (["--retry-held"] if retry_held else []) + ([f"--gpu-hours={gpu_hours!r}"] if gpu_hours else [])
+        handed = again(session, ledger, found, reach(here or found.last.address), environment, more)
         if wait:
             _follow_to_the_end(session, handed)
     typer.echo(f"{run} is handed over again (submission {handed.last.number}); longtake status {run}", err=True)
@@ -299,11 +309,14 @@ def commands(stop: Stop) -> tuple[Callable[..., None], ...]:
         number: Submission = None,
         on: On = "ray",
         retry_held: RetryHeld = False,
+        gpu_hours: GpuHours = None,
         db: Db = None,
     ) -> None:
         """Work off a run here: what its job on the cluster does. Fetches the package from the store, and renders it."""
         from .drive import drive as work
 
-        raise typer.Exit(work(run, number, db, {"on": on} | ({"retry_held": True} if retry_held else {}), stop))
+        told = {"retry_held": retry_held, "gpu_hours": gpu_hours}
+        how = {"on": on} | {name: value for name, value in told.items() if value}
+        raise typer.Exit(work(run, number, db, how, stop))
 
     return submit, runs, logs, pause, cancel, resume, nodes, drive

@@ -9,6 +9,7 @@ from cluster.desk import Desk
 from cluster.executor import Executor
 from cluster.job import Job, JobDone, Rank, Worker
 from shots.spec import ClipSpec, VidRD
+from storage.errors import StorageError
 from storage.ledger import Ledger
 from storage.rows import Take
 
@@ -21,6 +22,8 @@ from .waiting import Waiting
 
 AHEAD = 8
 """Groups of a chain that are offered beside the one that can begin, for cameras that can hear each other."""
+CLIPS = 1000
+"""More than anybody denoises together."""
 GIB = 2**30
 _Alike = tuple[str, str]
 
@@ -64,7 +67,7 @@ class Dispatch:
             with self._stop.at_once():  # a cluster may take its time to answer
                 self._hired().most_memory()
                 self._begun = True
-        most = self._most.get(_alike(shooting.segment.specs[0]), len(shooting.segment.keys))
+        most = self._most_of(shooting.segment)
         divisible = shooting.worker is None and not shooting.segment.specs[0].together
         if most < len(shooting.segment.keys) and divisible:
             self.withdraw(shooting)  # it may have been offered before anybody knew
@@ -94,12 +97,19 @@ class Dispatch:
             self.lead(leader)
 
     def parts(self, shooting: Shooting, most: int) -> list[Shooting]:
-        """What is missing of a segment in groups of at most so many clips. Groups like it will be no larger."""
+        """What is missing of a segment in groups of at most so many clips."""
         segment, begin = shooting.segment, shooting.begin(self._takes)
-        self._most[_alike(segment.specs[0])] = most
         ends = range(begin, len(segment.keys), most)
         cut = [segment.part(n, min(n + most, len(segment.keys))) for n in ends]
         return [Shooting(each, next(self._numbers), suspect=shooting.suspect) for each in cut]
+
+    def halves(self, shooting: Shooting, most: int) -> list[Shooting]:
+        """As `parts`, for want of memory: groups like it will be no larger, in later runs neither."""
+        alike, memory = _alike(shooting.segment.specs[0]), self.most_memory()
+        self._most[alike] = most
+        if memory:
+            self._ledger.remember_rung(alike[0], _device(memory), _together(alike), CLIPS - min(most, CLIPS))
+        return self.parts(shooting, most)
 
     def ended(self, job_id: str) -> Shooting | None:
         """A job that has ended; None when it was not ours any more."""
@@ -156,8 +166,7 @@ class Dispatch:
         those = self._waiting.after(segment.keys[-1])
         if not those or self._films[those[0].segment.film].over:
             return None
-        most = self._most.get(_alike(those[0].segment.specs[0]), len(those[0].segment.keys))
-        return those[0] if len(those[0].segment.keys) <= most else None
+        return those[0] if len(those[0].segment.keys) <= self._most_of(those[0].segment) else None
 
     def _job(self, shooting: Shooting, follows: str | None) -> Job:
         """What is still missing of a segment, from the last clip that has a take."""
@@ -188,6 +197,14 @@ class Dispatch:
         extra = segment.extra or shooting.suspect
         return Rank(terms.priority, film.deadline, work, work + segment.beyond, terms.share, extra)
 
+    def _most_of(self, segment: Segment) -> int:
+        """Clips of a segment that a camera can render together, as far as is known."""
+        alike = _alike(segment.specs[0])
+        if alike not in self._most and (memory := self.most_memory()):
+            fewer = self._ledger.rung(alike[0], _device(memory), _together(alike))
+            self._most[alike] = CLIPS - fewer
+        return min(self._most.get(alike, CLIPS), len(segment.keys))
+
     def _rung(self, spec: ClipSpec) -> int:
         alike = _alike(spec)
         if alike not in self._rungs:
@@ -208,6 +225,16 @@ def halved(shooting: Shooting, takes: Mapping[str, Take]) -> int:
     return 0 if shooting.segment.specs[0].together else left // 2
 
 
+def remembered(ledger: Ledger, job: Job, memory: int) -> int:
+    """Where a job begins on the memory ladder, on a camera of so many bytes: as the director said, who may not have
+    known the cameras yet, or where the ledger knows such clips to end on such a device."""
+    alike = _alike(job.specs[0])
+    try:
+        return max(job.rung, ledger.rung(alike[0], _device(memory), alike[1])) if memory else job.rung
+    except StorageError:  # then it finds out by itself
+        return job.rung
+
+
 def _alike(spec: ClipSpec) -> _Alike:
     """Model and size: what decides how much memory a clip takes."""
     return spec.model.digest, f"{spec.frames}x{spec.width}x{spec.height}"
@@ -217,6 +244,12 @@ def _beside(alike: _Alike) -> str:
     """Under which size it is remembered whether such clips cannot be decoded beside the sampling of others: a half rung
     of the ladder, above its first."""
     return f"{alike[1]} beside"
+
+
+def _together(alike: _Alike) -> str:
+    """Under which size it is remembered how many such clips do not fit together: by how many fewer than `CLIPS`, since
+    the ledger keeps the largest number."""
+    return f"{alike[1]} together"
 
 
 def _device(memory: int) -> str:

@@ -22,11 +22,11 @@ def left_to_do(film: FilmUnderWay) -> str:
     clips = {clip.key: clip.nfe for clip in film.plan.everything if clip.key in film.missing}
     nfe = sum(clips.values())
     more = _more(film.plan, film, nfe)
-    limit = film.plan.terms.gpu_hours or 0.0
+    spent = max(film.plan.terms.gpu_hours or 0.0, film.spent / 3600)
     guess = f", about {more:.2g} hours at its pace so far" if more else ""
     return (
         f"{len(clips)} clips are left ({nfe} NFE{guess}). What is finished is kept; to go on, raise gpu_hours "
-        f"in the storyboard or say --gpu-hours {limit + max(more, 0.1 * limit):.2g}"
+        f"in the storyboard or say --gpu-hours {spent + max(more, 0.1 * spent):.2g}"
     )
 
 

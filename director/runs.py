@@ -158,9 +158,9 @@ def cancel(ledger: Ledger, run: Run, now: bool = False, ask: Reach = reach) -> S
 
 
 def again(
-    session: Session, ledger: Ledger, run: Run, jobs: Jobs, environment: dict[str, str], retry_held: bool = False
+    session: Session, ledger: Ledger, run: Run, jobs: Jobs, environment: dict[str, str], more: Sequence[str] = ()
 ) -> Run:
-    """Hand a run that has ended without being done to a cluster once more. retry_held: with held shots tried again.
+    """Hand a run that has ended without being done to a cluster once more. more: words for its driver's command line.
 
     Raises:
         UsageError: it is done, or still at work. FileMissing, FileDamaged: its package. ClusterUnreachable, JobRefused.
@@ -177,7 +177,7 @@ def again(
         raise UsageError(f"run {run.id} is {found.state}{f' ({found.note})' if found.note else ''}; wait for its end")
     session.files.open_verified(run.package)
     handed = ledger.submit_again(run.id, job_of(run.id, found.run.last.number + 1), jobs.address)
-    submit(session, handed, environment, jobs, ["--retry-held"] if retry_held else [])
+    submit(session, handed, environment, jobs, more)
     return handed
 
 
@@ -269,7 +269,8 @@ def _next(found: Standing) -> str:
         return f"longtake logs -f {name}" if found.state == "running" else f"longtake status {name}"
     if found.state in (RunState.DONE, RunState.CANCELLED):
         return ""
-    return f"longtake logs {name}, longtake resume {name}" if found.note else f"longtake resume {name}"
+    more = " --gpu-hours HOURS" if found.state == RunState.SPENT else ""
+    return f"longtake logs {name}, longtake resume {name}{more}" if found.note else f"longtake resume {name}{more}"
 
 
 def _clock(moment: float) -> str:

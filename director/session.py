@@ -109,6 +109,8 @@ class Rendering:
             return InProcess(files, self.device, self.threads, Every.parse(self.checkpoint_every), beside)
         from cluster.ray_executor import OnRay
 
+        from .dispatch import remembered
+
         return OnRay(
             files,
             os.environ.get("RAY_ADDRESS"),
@@ -118,6 +120,7 @@ class Rendering:
             device=self.device,
             aside=ledger.aside,
             decode_beside=beside,
+            rung=partial(remembered, ledger),
         )
 
 

@@ -24,6 +24,7 @@ from cluster.job import (
     Stepped,
     Worker,
 )
+from cluster.trust import ASIDE_SECONDS
 from storage.errors import LeaseLost
 from storage.ledger import Ledger
 from storage.owner import Owner
@@ -82,7 +83,7 @@ class Stage(ABC):
     def _handle(self, event: Event) -> None:
         match event:
             case NodeSetAside(host=host, reason=reason):
-                self._ledger.set_aside(host, reason)
+                self._ledger.set_aside(host, reason, ASIDE_SECONDS)
                 self._show.node_aside(host, reason)
             case NodeTakenBack(host=host):
                 self._ledger.take_back(host)
@@ -212,7 +213,7 @@ class Stage(ABC):
                 )
             self._give_up(shooting, why)
         elif found.kind == "halves":
-            for part in self._dispatch.parts(shooting, half):
+            for part in self._dispatch.halves(shooting, half):
                 self._waiting.add(part)
         else:
             shooting.memory = memory if found.kind == "larger" else shooting.memory

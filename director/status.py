@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from rich.text import Text
 
 from storage.ledger import Ledger
 from storage.rows import Attempt, Film, Hold, SlateRow, Take
+from storage.states import RunState
 
 from .choices import ACCEPTED
 from .errors import UsageError
@@ -92,9 +95,10 @@ def _film(session: Session, ledger: Ledger, film: Film) -> dict[str, Any]:
         "shots": [
             _shot(name, rows, takes, failures, holds.get(name))
             | _alone(film, name, rows, holds.get(name), session.places)
+            | {"reproduce_on": _far(ledger, film) if name in holds else None}
             for name, rows in shots.items()
         ],
-        "next": _next(film, state, bool(holds), whole, session.places, files[0].parent if files else None),
+        "next": _next(_resumable(ledger, film), state, bool(holds), whole, session.places, files[:1]),
     }
 
 
@@ -152,9 +156,22 @@ def _alone(film: Film, shot: str, rows: list[SlateRow], hold: Hold | None, where
     return {"reproduce": where.reminder + command}
 
 
-def _next(film: Film, state: str, held: bool, whole: bool, where: Places, films: Path | None) -> str:
-    """What to do now, as a command that can be pasted."""
-    command = f"{shlex.quote(film.last.storyboard_path)}{where.options(films)}"
+def _resumable(ledger: Ledger, film: Film) -> Film:
+    """The film, without its run where that was cancelled: it cannot be resumed."""
+    run = ledger.find_run(film.last.run) if film.last.run else None
+    cancelled = run is not None and run.last.state == RunState.CANCELLED
+    return replace(film, last=replace(film.last, run=None)) if cancelled else film
+
+
+def _far(ledger: Ledger, film: Film) -> str | None:
+    """The machine that has the storyboard of a run, which its driver has unpacked there; None where it is here."""
+    run = ledger.find_run(film.last.run) if film.last.run else None
+    return None if run is None or Path(film.last.storyboard_path).is_file() else run.last.host
+
+
+def _next(film: Film, state: str, held: bool, whole: bool, where: Places, files: Sequence[Path]) -> str:
+    """What to do now, as a command that can be pasted. files: the newest one of the film, where there is one."""
+    command = f"{shlex.quote(film.last.storyboard_path)}{where.options(files[0].parent if files else None)}"
     if state == "running":
         return "wait, or stop it with Ctrl-C in its terminal; nothing finished is lost"
     if film.last.run and (held or not whole or state != "done"):
@@ -198,7 +215,10 @@ def _show_film(console: Console, film: dict[str, Any]) -> None:
             console.print(text, style="red", soft_wrap=True)
         if shot["held"]:
             console.print(f"    held: {shot['held']}", style="red", soft_wrap=True)
-            console.print(f"    to see it fail here: {shot['reproduce']}", soft_wrap=True)
+            for line in _evidence(film["film"], shot["failed"]):
+                console.print(f"    {line}", style="dim", soft_wrap=True, markup=False)
+            where = f"on {shot['reproduce_on']}, where its driver ran" if shot["reproduce_on"] else "here"
+            console.print(f"    to see it fail {where}: {shot['reproduce']}", soft_wrap=True)
     for pin in film["pins"]:
         note = f" ({pin['note']})" if pin["note"] else ""
         what = f"take {pin['take']}" if pin["take"] else f"clip {pin['key'][:16]}, which has no take now"
@@ -209,6 +229,18 @@ def _show_film(console: Console, film: dict[str, Any]) -> None:
         console.print(f"  {film['message']}", soft_wrap=True)
     if film["next"]:
         console.print(f"  next: {film['next']}", soft_wrap=True)
+
+
+def _evidence(film: str, failed: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Where in the code a clip failed and what was logged last, and where all of it is."""
+    trace, log = next(((each["trace"] or "", each["log_tail"] or "") for each in failed), ("", ""))
+    places = [line.strip() for line in trace.splitlines() if line.lstrip().startswith("File ")]
+    if places:
+        yield f"in {places[-1]}"
+    if lines := [line for line in log.splitlines() if re.match(r"\d{4}-\d\d-\d\d ", line)]:  # not those of a trace
+        yield f"last logged: {lines[-1][:200]}"
+    if places or lines:
+        yield f"its trace and log: longtake status {shlex.quote(film)} --json"
 
 
 def _clock(moment: float) -> str:

@@ -15,7 +15,7 @@
     runs         storyboards that were handed to a cluster, as one package, and what is wished of them
     submissions  each time that a run was handed to a cluster: its job there, its driver, how it ended
     pictures     stored start images of a film: cameras on other machines have no other way to them
-    asides       nodes that get no work until they are taken back
+    asides       nodes that get no work until they are taken back, or until a time that is set beforehand
     rungs        how far down the memory ladder a model had to go for clips of a size on a device
     progress     what the process that renders a film said of it last, every few seconds
 

@@ -1,6 +1,7 @@
 """Real renders: hours that are spent, and clips that two processes want at the same time."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -13,7 +14,8 @@ def test_a_film_stops_when_its_hours_are_spent_and_goes_on_with_more(longtake, s
     (only,) = json.loads(stopped.stdout)["films"]
     assert only["state"] == "spent"
     assert "1e-06 are allowed" in only["message"]
-    assert "--gpu-hours" in only["message"]
+    found = re.search(r"and (\S+) are spent.* say --gpu-hours (\S+)$", only["message"])
+    assert float(found[1]) < float(found[2]), "with that many it would go on"
     before = only["rendered"]
     (found,) = json.loads(longtake("status", "--json").stdout)["films"]
     assert (found["state"], found["done"]) == ("partial", before)

@@ -19,6 +19,7 @@ import jsonschema
 import pytest
 import ray
 import yaml
+from ray._private import ray_constants
 
 from director.reference import reference
 
@@ -27,6 +28,7 @@ FOLDER = ROOT / "examples/cluster"
 LAUNCHERS = sorted(FOLDER.glob("launcher-*.yaml"))
 KUBERAY = [FOLDER / "raycluster.yaml", FOLDER / "rayjob.yaml"]
 PINNED = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+DRAIN = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
 INSTRUCTIONS = {"ARG", "FROM", "RUN", "COPY", "ENV", "USER", "WORKDIR", "CMD"}
 
 
@@ -135,9 +137,16 @@ class TestKubernetes:
             assert pod["securityContext"]["runAsUser"] == 10001
             assert pod["terminationGracePeriodSeconds"] >= 60
             (container,) = pod["containers"]
+            drains(next(each["value"] for each in container["env"] if each["name"] == DRAIN), "60")
             assert not container["securityContext"]["allowPrivilegeEscalation"]
             (url,) = [each for each in container["env"] if each["name"] == "LONGTAKE_DB_URL"]
             assert "secretKeyRef" in url["valueFrom"]
+
+
+def drains(seconds: str, grace: str) -> None:
+    """Ray knows the variable for the time that a node may take to leave; it is nearly all of the grace period."""
+    assert f'"{DRAIN}"' in Path(ray_constants.__file__).read_text()
+    assert 45 <= float(seconds) < float(grace.rstrip("s")), "as long as a checkpoint may be on its way"
 
 
 def cluster_of(told: Any) -> Any:
@@ -157,6 +166,8 @@ class TestCompose:
             assert set(service.get("depends_on", [])) <= set(told["services"])
             named = {volume.split(":")[0] for volume in service["volumes"]}
             assert named <= set(told["volumes"])
+        for node in (told["services"]["head"], told["services"]["worker"]):
+            drains(node["environment"][DRAIN], node["stop_grace_period"])
         build = told["services"]["head"]["build"]
         assert (FOLDER / build["context"] / build["dockerfile"]).resolve() == FOLDER / "Dockerfile"
 

@@ -16,6 +16,7 @@ import pytest
 
 from cluster.bookmark import Every
 from cluster.environment import code_version
+from cluster.errors import NoCamera
 from cluster.executor import InProcess
 from cluster.job import (
     ENDINGS,
@@ -31,11 +32,14 @@ from cluster.job import (
     Stepped,
 )
 from cluster.ray_executor import OnRay
+from cluster.ray_labs import Labs
+from cluster.ray_pool import RayPool
+from cluster.ray_seat import Terms
 from shots.models import describe
 from shots.spec import ClipSpec, ModelRef, Recipe, Sampler
 from storage.files import Files
 from tests.commandline import ROOT, Longtake
-from tests.nodes import Nodes, nodes
+from tests.nodes import Nodes, nodes, until
 
 STEPS = 30
 pytestmark = pytest.mark.timeout(900)
@@ -58,6 +62,8 @@ class Log:
 
     pool: OnRay | InProcess
     events: list[Event] = field(default_factory=list)
+    aside: dict[str, str] = field(default_factory=dict)  # what the ledger would say of nodes
+    rungs: dict[str, int] = field(default_factory=dict)  # and of jobs
 
     def until(self, true, seconds: float = 150) -> None:
         deadline = time.monotonic() + seconds
@@ -99,8 +105,16 @@ def log(cluster: Nodes, store: Path) -> Iterator[Log]:
     before = Path.cwd()
     os.chdir(store.parent)  # Ray lets workers import from the driver's folder
     # A store elsewhere, and no disk that nodes share: what one has sampled, others find in the store alone.
-    pool = OnRay(f"local://{store}", cluster.address, checkpoint_every=Every(0.2), device="cpu")
-    yield Log(pool)
+    aside: dict[str, str] = {}
+    rungs: dict[str, int] = {}
+
+    def rung(job: Job, memory: int) -> int:
+        assert memory, "the camera is there"
+        return rungs.get(job.id, job.rung)
+
+    often = Every(0.2)
+    pool = OnRay(f"local://{store}", cluster.address, None, often, device="cpu", aside=lambda: aside, rung=rung)
+    yield Log(pool, aside=aside, rungs=rungs)
     pool.close()
     os.chdir(before)
 
@@ -166,7 +180,9 @@ def test_nodes_come_and_go_and_the_frames_are_those_of_one_machine(log: Log, clu
     assert all(list(cluster.disk(node).rglob("checkpoints")) for node in "abc"), "each had a disk of its own"
     assert log.digests() == here(store, *jobs)
     assert all(Files(store).verify(e.take.video) for e in log.events if isinstance(e, ClipDone))
-    assert cluster.b.node_id in log.pool._pool._labs._labs, "encoded beside the camera, not in it"
+    labs = log.pool._pool._labs._labs
+    assert cluster.b.node_id in labs, "encoded beside the camera, not in it"
+    assert cluster.a.node_id not in labs, "a drained node is to be idle"
 
 
 def test_a_node_that_fails_three_clips_is_set_aside_and_taken_back(log: Log, cluster: Nodes) -> None:
@@ -195,6 +211,26 @@ def test_a_node_that_fails_three_clips_is_set_aside_and_taken_back(log: Log, clu
     log.until(lambda: log.ended("bad"))
 
 
+def test_a_node_that_the_ledger_sets_aside_is_left_with_a_checkpoint_until_it_is_taken_back(log: Log) -> None:
+    log.events.clear()
+    log.pool.submit(Job("here", "f", "here", 1, chain(1, 11, 100)))
+    log.until(lambda: max(log.steps("here"), default=0) > 2)
+    left = where(log, "here")
+    log.aside[left] = "a new disk"
+    log.until(lambda: log.ended("here"))
+    (stopped,) = log.of("here", JobStopped)
+    assert stopped.elsewhere == f"{left} is not used any more"
+    log.rungs["s1"] = 2  # as such clips needed in an earlier run, on a device like that of whatever camera gets it
+    for n in range(3):
+        log.pool.submit(Job(f"s{n}", "f", f"s{n}", 1, chain(1, 12 + n)))
+    log.until(lambda: log.ended("s0", "s1", "s2"))
+    assert log.of("s1", JobDone)[0].rung == 2
+    assert left not in {seat.node.host for seat in log.pool._pool.seats}
+    del log.aside[left]
+    log.until(lambda: log.of("", NodeTakenBack))
+    assert [event.host for event in log.of("", NodeTakenBack)] == [left], "displays and metrics are told"
+
+
 def test_a_node_with_other_code_is_refused_with_both_versions(
     log: Log, cluster: Nodes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -211,6 +247,21 @@ def test_a_node_with_other_code_is_refused_with_both_versions(
     (line,) = [line for line in caplog.text.splitlines() if "old is not used" in line]
     assert code_version() in line
     assert len(set(re.findall(r"\+[0-9a-f]{12}", line))) == 2
+
+
+def test_a_node_that_sees_another_store_is_refused_before_anything_is_rendered(
+    log: Log, cluster: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/proc/self/cwd` is another folder for each process, as any path is on machines that share no disk."""
+    cluster.add("elsewhere", gpus=2)
+    monkeypatch.chdir(tmp_path)
+    store = "/proc/self/cwd/files"
+    pool = RayPool(Terms(store, gpus=2.0, device="cpu"), Labs(store))
+    with pytest.raises(NoCamera, match=rf"elsewhere does not see the store {store} of this machine.*longtake move"):
+        until(lambda: pool.look(1) or pool.meet(), 120)
+    assert list(tmp_path.glob("files/tmp/*"))
+    pool.close()
+    assert not list(tmp_path.glob("files/tmp/*")), "nothing is left to look for"
 
 
 @pytest.mark.skipif(not os.environ.get("LONGTAKE_LONG"), reason="the long form: LONGTAKE_LONG=1")

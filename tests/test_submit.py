@@ -121,7 +121,7 @@ def test_a_run_is_killed_paused_resumed_and_done_and_its_secrets_stay_here(
     longtake.environment |= {"LONGTAKE_DB_URL": postgres_url, "HF_TOKEN": HUB, "RAY_AUTH_MODE": "token"}
     with head(longtake.environment) as (address, logs), Ledger.open(postgres_url) as ledger:
         options = ("--address", address, "--cameras", "1", "--lockstep", "3")
-        run = longtake("submit", f"boards/{ODD}", *options).stdout.strip()
+        run = longtake("submit", f"boards/{ODD}", *options, "--gpu-hours", "8").stdout.strip()
         shutil.rmtree(tmp_path / "boards")  # whoever rendered from here would not get far
 
         until(ledger, run, RunState.RUNNING, "small")
@@ -140,8 +140,10 @@ def test_a_run_is_killed_paused_resumed_and_done_and_its_secrets_stay_here(
         assert f"{run} paused" in paused.stdout
         assert "there is nothing to pause" in longtake("pause", run, code=2).stderr
 
-        done = longtake("resume", run, "--wait", timeout=600)
+        done = longtake("resume", run, "--gpu-hours", "9", "--wait", timeout=600)
         assert f"{run} is done" in done.stderr
+        assert ledger.find_run(run).options["rendering"]["gpu_hours"] == 8  # type: ignore[union-attr, index, call-overload]
+        assert "--gpu-hours=9.0" in done.stdout, "in the line of its job"
         assert "small" in longtake("logs", run).stdout
         assert "is done" in longtake("resume", run, code=2).stderr
         assert run in longtake("runs").stdout
@@ -176,6 +178,7 @@ def cancelled(longtake: Longtake, ledger: Ledger, board: str, options: tuple[str
 
     assert "there is nothing to cancel" in longtake("cancel", run, code=2).stderr
     assert "was cancelled; submit its storyboards again" in longtake("resume", run, code=2).stderr
+    assert "next: longtake render " in longtake("status", "other").stdout, "not what is refused"
     assert list(checkpoints.glob("*")), "what was sampled is not lost"
     assert not ledger.holds()
     (made,) = ledger.productions("other")
@@ -307,6 +310,15 @@ class TestGone:
         ledger, found = runs.find(session, run)
         assert runs.standing(ledger, found).state == "done"
         assert not (tmp_path / ".longtake/runs/small-1234").exists()
+
+    def test_a_run_whose_hours_are_spent_says_what_goes_on(self, longtake, session, run, tmp_path):
+        database = parse(tmp_path / ".longtake/ledger.sqlite").bare
+        longtake("render", "small.yaml", "--shot", "night", code=3)  # hours are spent before it begins
+        longtake("drive", run, "--on", "local", "--db", database, "--gpu-hours", "1e-9", code=5)
+        ledger, found = runs.find(session, run)
+        spent = runs.standing(ledger, found)
+        assert (spent.state, spent.exit_code) == ("spent", 5)
+        assert runs.document(spent)["next"].endswith(f"longtake resume {run} --gpu-hours HOURS")
 
     def test_nodes_are_set_aside_and_taken_back_by_hand(self, longtake):
         longtake("nodes", "--set-aside", "farm3", "--reason", "a new disk")

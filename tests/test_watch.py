@@ -125,6 +125,29 @@ def test_a_film_under_way_is_seen_by_another_process(film_studio: Studio) -> Non
     assert (film["state"], film["eta_p50"], document["running"]) == ("interrupted", None, False)
 
 
+def test_three_measurements_foretell_nine_times_of_ten(film_studio: Studio) -> None:
+    """Three clips took 2.5, 2.5 and 5 seconds; two are left, on one camera."""
+    board = {"sampler": {"steps": 4}, "clip_frames": 8, "recipe": {"chain": "none"}}
+    plan = film_studio.plan(shot("a", frames=40), defaults=board)
+    ledger, studio = film_studio.ledger, film_studio
+    with ledger.claim_film("f") as lease:
+        rows = studio.survey(plan).slate_rows()
+        made = ledger.start_production("f", "F", "f.yaml", "d", plan.to_json(), rows, lease)
+        numbers = ledger.begin_attempts(made, [clip.key for clip in plan.clips[:3]], "cuda:0", "camera-1")
+        for number, clip, seconds in zip(numbers, plan.clips, (2.5, 2.5, 5.0), strict=False):
+            take = replace(studio._take(clip), seconds={"total": seconds}, environment={"device": "cuda:0"})
+            ledger.finish_attempt(number, take)
+        ledger.set_aside("far", "three failures")
+        document = Watcher(studio.session).look()
+        (film,) = document["films"]
+        assert (film["eta_p50"], film["eta_p90"], film["seconds_left"]) == (5.0, 10.0, 5.0)
+        text = shown(document)
+    assert "time left: about 5.0 s, nine times of ten at most 10.0 s" in text
+    assert "GPU time: " in text
+    assert "about 5.0 s left" in text
+    assert "node far is set aside: three failures" in text
+
+
 def test_a_plan_without_measurements_says_that_nothing_is_known(film_studio: Studio) -> None:
     plan = film_studio.plan(shot("a", frames=8))
     with film_studio.ledger.claim_film("f") as lease:

@@ -180,7 +180,8 @@ def test_a_worker_that_dies_when_all_is_sampled_costs_the_decoding(here, ray):
 
 
 @pytest.mark.parametrize("kind", ["here", "ray"])
-def test_what_a_model_cannot_load_is_a_failure_not_a_crash(kind, store, request):
+def test_what_a_model_cannot_load_is_a_failure_not_a_crash(kind, store, request, caplog):
+    caplog.set_level("INFO")  # as the command line does; cameras on Ray do so themselves
     executor = InProcess(store) if kind == "here" else request.getfixturevalue("ray")
     executor.submit(Job("x", "f", "s", 1, chain(1, model=ModelRef("/nowhere/model", "sha256:0", "animatediff"))))
     ending = finish(executor)[-1]
@@ -188,6 +189,8 @@ def test_what_a_model_cannot_load_is_a_failure_not_a_crash(kind, store, request)
     assert ending.failure.error == "ModelNotFound"
     assert "/nowhere/model" in ending.failure.message
     assert ending.failure.machine
+    assert "Traceback" in ending.failure.trace
+    assert "job x: clips 1 to 1" in ending.failure.log_tail
     if kind == "here":
         executor.close()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from cluster.job import Failure, JobDone, Stepped, Worker
@@ -95,6 +96,11 @@ def test_what_the_run_counts(served: ServedMeter) -> None:
     assert found['longtake_films_ended_total{state="done"}'] == 1
     assert found['longtake_film_progress{film="harbour"}'] == 1
     assert "longtake_frames_total" not in str(found)  # cameras count those themselves
+
+
+def test_the_page_is_for_this_machine_alone(served: ServedMeter) -> None:
+    listening = [each.laddr for each in psutil.Process().net_connections() if each.status == psutil.CONN_LISTEN]
+    assert {each.ip for each in listening if each.port == served.port} == {"127.0.0.1"}
 
 
 def test_every_query_of_the_dashboard_names_numbers_that_exist() -> None:

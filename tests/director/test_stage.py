@@ -6,10 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.job import ClipDone, Failure, Job, JobDone, JobFailed, JobStopped, Started
+from cluster.job import (
+    ClipDone,
+    Failure,
+    Job,
+    JobDone,
+    JobFailed,
+    JobStopped,
+    NodeSetAside,
+    NodeTakenBack,
+    Started,
+)
 from cluster.parts import Shared
+from cluster.trust import ASIDE_SECONDS
 from director.bench.cluster import run_loop
 from director.bench.simulated import Simulated, Times, film, made
+from director.dispatch import GIB, remembered
 from shots.spec import Recipe, Windows
 from storage.ledger import Ledger
 from storage.owner import Owner
@@ -80,9 +92,15 @@ def test_groups_that_do_not_fit_are_halved_and_those_like_them_are_smaller_at_on
         sizes.append(len(job.keys))
         return Failure("OutOfMemory", "no room", memory=True) if len(job.keys) > 2 else None
 
-    (result,), _ = run_loop([film("a", [16])], Simulated(1, QUICK, memory=[24], mishap=full), tmp_path)
+    (result,), _ = run_loop([film("a", [16])], Simulated(1, QUICK, memory=[24 * GIB], mishap=full), tmp_path)
     assert (result.state, result.rendered) == ("done", 16)
     assert sizes == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+    sizes.clear()
+    run_loop([film("b", [8, 1])], Simulated(1, QUICK, memory=[24 * GIB], mishap=full), tmp_path)
+    assert sizes == [2, 2, 2, 2, 1], "and in the next run, too"
+    sizes.clear()
+    run_loop([film("c", [8])], Simulated(1, QUICK, memory=[80 * GIB], mishap=full), tmp_path)
+    assert sizes[0] == 8, "another device may hold more"
 
 
 def test_a_clip_alone_goes_to_the_camera_with_more_memory(tmp_path):
@@ -94,6 +112,58 @@ def test_a_clip_alone_goes_to_the_camera_with_more_memory(tmp_path):
     (result,), _ = run_loop([film("b", [1], "c")], Simulated(2, QUICK, memory=[24, 40], mishap=full), tmp_path)
     assert result.state == "partial"
     assert "the most that a camera here has" in result.message
+
+
+class Climbing(Simulated):
+    """Cameras that have to go down the memory ladder with larger clips, and remember where they were told to begin."""
+
+    def __init__(self, memory=24 * GIB):
+        super().__init__(1, QUICK, memory=[memory])
+        self.told = []
+
+    def submit(self, job):
+        self.told.append(job.rung)
+        super().submit(job)
+
+    def wait(self, timeout):
+        return [replace(e, rung=2) if isinstance(e, JobDone) else e for e in super().wait(timeout)]
+
+
+def test_the_rung_that_was_needed_is_where_the_next_job_and_the_next_run_begin(tmp_path):
+    first, second, other, larger = Climbing(), Climbing(), Climbing(), Climbing(80 * GIB)
+    run_loop([film("a", [9])], first, tmp_path)
+    assert (first.told[0], first.told[-1]) == (0, 2)
+    run_loop([film("b", [1])], second, tmp_path)
+    assert second.told == [2]
+    run_loop([film("c", [1], "another model")], other, tmp_path)
+    run_loop([film("d", [1])], larger, tmp_path)
+    assert other.told == larger.told == [0], "it is remembered for that model and that device"
+    job = Job("j", "e", "s0", 1, (film("e", [1]).clips[0].spec,))
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:  # where the director does not know the cameras yet
+        assert [remembered(ledger, job, memory * GIB) for memory in (0, 24, 48)] == [0, 2, 0]
+        assert remembered(ledger, replace(job, rung=3), 24 * GIB) == 3
+
+
+class Naming(Simulated):
+    """Sets a node aside and takes another back, before anything else."""
+
+    said = False
+
+    def wait(self, timeout):
+        if self.said:
+            return super().wait(timeout)
+        self.said = True
+        return [NodeSetAside("far", "three failures"), NodeTakenBack("near")]
+
+
+def test_a_node_that_is_set_aside_stands_in_the_ledger_for_a_time(tmp_path):
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.set_aside("near", "its disk is full")
+        run_loop([film("a", [1])], Naming(1, QUICK), tmp_path)
+        assert ledger.aside() == {"far": "three failures"}
+        with ledger._write() as connection:
+            connection.exec_driver_sql(f"UPDATE asides SET ended_at = ended_at - {round(ASIDE_SECONDS * 1e6)}")
+        assert ledger.aside() == {}
 
 
 class MiddleDies(Simulated):

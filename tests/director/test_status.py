@@ -1,6 +1,7 @@
 """What status says is going on, what holds a film, and the command it gives to go on."""
 
 import shlex
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from director.status import show_status, status_of
 from tests.director.conftest import shot
 from tests.director.studio import Studio
 
+LOG = "2026-11-21 07:00:00,000 longtake.camera DEBUG job failed\nTraceback\nBadFootage: nan"
 A, B = shot("a", frames=8), shot("b", frames=8, prompt="a yellow moon")
 
 
@@ -97,7 +99,8 @@ def test_a_hold_comes_with_the_command_that_shows_it_fail(film_studio: Studio, c
     plan = film_studio.plan(A, B)
     made = film_studio.begin(plan)
     (attempt,) = film_studio.ledger.begin_attempts(made, [plan.clips[1].key], "cpu", "camera-1")
-    digest = film_studio.ledger.fail_attempt(attempt, "BadFootage", "nan", "the trace", "the log")
+    trace = 'Traceback\n  File "a.py", line 1, in a\n  File "b.py", line 2, in b\nBadFootage: nan\n'
+    digest = film_studio.ledger.fail_attempt(attempt, "BadFootage", "nan", trace, LOG)
     film_studio.ledger.hold("f", "b", plan.clips[1].key, "BadFootage: nan; to see it fail: longtake there", digest)
     document = status_of(film_studio.session, [])
     shots = {shot["shot"]: shot for shot in document["films"][0]["shots"]}
@@ -106,11 +109,31 @@ def test_a_hold_comes_with_the_command_that_shows_it_fail(film_studio: Studio, c
     assert shots["a"]["reproduce"] is None
     assert shots["b"]["held"] == "BadFootage: nan"
     (failed,) = shots["b"]["failed"]
-    assert (failed["trace"], failed["log_tail"], failed["where"][:12]) == ("the trace", "the log", "camera-1 on ")
+    assert (failed["trace"], failed["log_tail"], failed["where"][:12]) == (trace, LOG, "camera-1 on ")
     show_status(document)
     shown = capsys.readouterr().out
     assert "clip 1 failed once, last on camera-1" in shown
     assert "to see it fail here: longtake -v render --retry-held" in shown
+    assert 'in File "b.py", line 2, in b\n' in shown
+    assert f"last logged: {LOG.splitlines()[0]}\n" in shown
+    assert "its trace and log: longtake status f --json" in shown
+
+
+def test_a_hold_of_a_run_elsewhere_names_the_machine_that_has_its_storyboard(film_studio: Studio, capsys) -> None:
+    ledger = film_studio.ledger
+    plan = film_studio.plan(A)
+    ledger.add_run("f-1", f"sha256-{'c' * 64}.zip", ["f"], {}, "job-1", "http://head:8265")
+    ledger.run_begins("f-1", 1)
+    ledger.run = "f-1"
+    made = film_studio.begin(plan)
+    (attempt,) = ledger.begin_attempts(made, [plan.clips[0].key], "cpu", "camera-1")
+    digest = ledger.fail_attempt(attempt, "BadFootage", "nan", "the trace", "the log")
+    ledger.hold("f", "a", plan.clips[0].key, "BadFootage: nan", digest)
+    show_status(status_of(film_studio.session, []))
+    assert "to see it fail here: longtake" in capsys.readouterr().out
+    plan.storyboard.unlink()
+    show_status(status_of(film_studio.session, []))
+    assert f"to see it fail on {socket.gethostname()}, where its driver ran: longtake" in capsys.readouterr().out
 
 
 def test_nodes_that_are_set_aside_are_named(film_studio: Studio, capsys) -> None:

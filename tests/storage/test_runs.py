@@ -164,6 +164,17 @@ class TestNodes:
         ledger.set_aside("farm3", "again")
         assert ledger.aside()["farm3"] == "again"
 
+    def test_a_node_may_be_set_aside_for_a_time(self, ledger: Ledger) -> None:
+        ledger.set_aside("farm3", "failed three clips", 0.0)
+        assert ledger.aside() == {}, "its time is over"
+        assert not ledger.take_back("farm3")
+        ledger.set_aside("farm3", "failed three more", 3600.0)
+        ledger.set_aside("farm3", "and more", 7200.0)
+        ledger.set_aside("farm3", "by hand")
+        assert ledger.aside() == {"farm3": "failed three more"}
+        assert ledger.take_back("farm3")
+        assert ledger.aside() == {}
+
     def test_the_lowest_rung_that_was_needed_is_remembered(self, ledger: Ledger) -> None:
         assert ledger.rung("sha256:m", "cuda", "64x48x16") == 0
         for rung in (2, 4, 3):
