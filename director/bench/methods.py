@@ -61,6 +61,7 @@ def rows_of(subject: Subject, times: int, lengths: Sequence[int]) -> Iterator[Ro
     try:
         yield from _methods(subject, times)
         yield from _chains(subject, times, lengths)
+        yield from _ladder(subject, times)
     finally:
         subject.close()
 
@@ -102,6 +103,26 @@ def _chains(subject: Subject, times: int, lengths: Sequence[int]) -> Iterator[Ro
             ">= 0.97 in networks and VAE" if goal else "",
             share >= 0.97 if goal else None,
         )
+
+
+def _ladder(subject: Subject, times: int) -> Iterator[Row]:
+    """What each rung of the memory ladder costs, on an accelerator: on a CPU there is one place for everything.
+
+    The last rung is not left again, so nothing else can be measured after it.
+    """
+    from shots.memory import RUNGS
+
+    if subject.model.pool is not None:
+        return
+    recipes = subject.recipes()
+    clip = subject.clips(recipes.get("STG", recipes["CFG"]))
+    first = 0.0
+    for rung, told in enumerate(RUNGS):
+        subject.model.settle(rung)
+        taken, _ = timed(partial(_shot, subject, clip), times)
+        memory = _peak_memory(subject, partial(_shot, subject, clip))
+        first = first or taken
+        yield Row(f"{subject.name}: rung {rung}, {told}", f"{taken:.2f} s{memory}", f"{taken / first:.2f} times rung 0")
 
 
 def timed(work: Callable[[], Any], times: int) -> tuple[float, float]:

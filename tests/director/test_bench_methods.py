@@ -1,6 +1,7 @@
 """`longtake bench methods`: every family is measured, against what its own pipeline really does."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from director.errors import UsageError
 from shots import made_up
 from shots.backbones.families import ALL
 from shots.made_up.full import FULL
+from shots.memory import RUNGS
 from shots.models import describe
 from shots.price import bill
-from shots.shoot import load
+from shots.shoot import Model, load
 from tests.commandline import Longtake
 
 STEPS = 4
@@ -76,6 +78,14 @@ def test_rows_of_a_model(subject: Subject) -> None:
     assert rows["ltx: STG"].value.startswith(f"{3 * STEPS} NFE, ")
     assert "three full passes" in rows["ltx: STG"].rival
     assert rows["ltx: perturbed pass of STG, prefix reused"].met
+
+
+@pytest.mark.parametrize("subject", ["wan22"], indirect=True)
+def test_an_accelerator_is_asked_what_each_rung_of_the_memory_ladder_costs(subject: Subject) -> None:
+    """Without a pool of CPU threads a model goes the accelerator's way, also here."""
+    there = Model(subject.card, subject.model.backbone, torch.device("cpu"), None)
+    rows = [row.what for row in methods.rows_of(replace(subject, model=there), 1, ())]
+    assert rows[-5:] == [f"wan22: rung {n}, {told}" for n, told in enumerate(RUNGS)]
 
 
 def test_a_distilled_model_has_no_cfg_plus_plus_and_one_branch(tmp_path: Path) -> None:
