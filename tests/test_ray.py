@@ -21,8 +21,8 @@ from tests.nodes import nodes, until
 
 RENDER = ("render", "small.yaml", "--progress", "plain", "--checkpoint-every", "0.2")
 ON_RAY = (*RENDER, "--on", "ray")
-SHOTS = int(os.environ.get("LONGTAKE_SOAK", "300" if os.environ.get("LONGTAKE_LONG") else "16")) // 4
-"""Of six clips each, in the soak test: a quarter of LONGTAKE_SOAK, which is 300 in the long form (LONGTAKE_LONG=1)."""
+SHOTS = int(os.environ.get("LONGTAKE_SOAK", "450" if os.environ.get("LONGTAKE_LONG") else "24")) // 6
+"""Of six clips each, in the soak test: LONGTAKE_SOAK clips, 24 in the short form, 450 in the long one."""
 
 
 def cameras(of: int | None = None) -> list[int]:
