@@ -38,7 +38,7 @@ def measure(quick: bool, model: str | None = None) -> Result:
 
     gpu = torch.cuda.is_available()
     steps, times = (4, 1) if quick else (25, 3)
-    few = 4 if quick else 10
+    few = 4 if quick else 8
     if model is not None:
         subjects, notes = [chosen(model, steps)], [f"{model}: {steps} steps"]
     elif gpu:
@@ -88,12 +88,11 @@ def _chains(subject: Subject, times: int, lengths: Sequence[int]) -> Iterator[Ro
     """Chains in lockstep against the same chain clip after clip, and against stock clips that are not chained."""
     for length in lengths:
         chain = subject.clips(subject.recipes()["VidRD"], length)
-        together, network = timed(partial(_shot, subject, chain), times)
+        together, share = timed(partial(_shot, subject, chain), times)
         memory = _peak_memory(subject, partial(_shot, subject, chain))
         apart, _ = timed(partial(_one_after_another, subject, chain), times)
         stock = subject.stock()
         one_by_one, _ = timed(lambda stock=stock, n=length: [stock() for _ in range(n)], times)  # type: ignore[misc]
-        share = network / together
         goal = subject.model.device.type == "cuda"
         yield Row(
             f"{subject.name}: {length} chained clips in lockstep",
@@ -126,14 +125,15 @@ def _ladder(subject: Subject, times: int) -> Iterator[Row]:
 
 
 def timed(work: Callable[[], Any], times: int) -> tuple[float, float]:
-    """Median seconds of `work` after one run to warm up, and what the last run returned, where that is a number."""
+    """Medians, after one run to warm up: seconds of `work`, and the share of them that it returns, if it tells any."""
     work()
-    taken, told = [], 0.0
+    taken, shares = [], []
     for _ in range(times):
         began = time.perf_counter()
         told = work()
         taken.append(time.perf_counter() - began)
-    return statistics.median(taken), told if isinstance(told, float) else 0.0
+        shares.append(told / taken[-1] if isinstance(told, float) else 0.0)
+    return statistics.median(taken), statistics.median(shares)
 
 
 def _shot(subject: Subject, specs: list[ClipSpec]) -> float:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 SCALE = 3.0
 
 SMALL: dict[str, tuple[int, int, int]] = {
-    "animatediff": (32, 32, 8),
-    "text_to_video_sd": (32, 32, 8),
-    "latte": (64, 64, 4),
+    "animatediff": (32, 32, 4),
+    "text_to_video_sd": (32, 32, 4),
+    "latte": (32, 32, 4),
     "ltx": (96, 96, 9),
     "ltx2": (96, 96, 9),
     "wan": (160, 160, 9),
@@ -46,7 +46,7 @@ SMALL: dict[str, tuple[int, int, int]] = {
     "hunyuan_video15": (160, 160, 9),
 }
 """Family, or kind of its models -> width, height and frames at which its small made-up network sees a few hundred
-tokens."""
+tokens, or UNet a thousand places."""
 
 
 @dataclass(frozen=True, eq=False)
