@@ -149,7 +149,7 @@ def show_here(models: list[dict[str, Any]]) -> Iterator[Table]:
     yield kinds
     can = Table(title="What their published models can do", title_justify="left")
     for column in ("family", "frames", "size", "pictures a latent frame", "start image", "stg leaves out", "cannot"):
-        can.add_column(column, overflow="fold")
+        can.add_column(column, overflow="fold", no_wrap=column == "family")
     for one in known:
         can.add_row(*_can(one))
     yield can
