@@ -16,21 +16,14 @@ import torch
 
 from . import words as w
 from .flat import noise_schedule
+from .ltx import ltx_schedule
 
 
 def ltx_2b() -> Any:
     """LTX-Video 2B 0.9: the defaults of its classes."""
     words = w.t5_words(128)
-    scheduler = d.FlowMatchEulerDiscreteScheduler(
-        use_dynamic_shifting=True,
-        base_shift=0.95,
-        max_shift=2.05,
-        base_image_seq_len=1024,
-        max_image_seq_len=4096,
-        shift_terminal=0.1,
-    )
     vae, transformer = d.AutoencoderKLLTXVideo(), d.LTXVideoTransformer3DModel()
-    return d.LTXPipeline(scheduler, vae, w.t5_encoder(words, width=4096), words, transformer)
+    return d.LTXPipeline(ltx_schedule(), vae, w.t5_encoder(words, width=4096), words, transformer)
 
 
 def wan_1_3b() -> Any:

@@ -11,6 +11,18 @@ from . import words as w
 from .sizes import TINY, Size, filled
 
 
+def ltx_schedule() -> d.FlowMatchEulerDiscreteScheduler:
+    """As published: shifted by the number of tokens, stretched to a given end."""
+    return d.FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True,
+        base_shift=0.95,
+        max_shift=2.05,
+        base_image_seq_len=1024,
+        max_image_seq_len=4096,
+        shift_terminal=0.1,
+    )
+
+
 def ltx(size: Size = TINY, timestep_conditioning: bool = False) -> Any:
     """`timestep_conditioning`: its VAE denoises a last time, as from version 0.9.1 on."""
     words = w.t5_words()
@@ -37,12 +49,4 @@ def ltx(size: Size = TINY, timestep_conditioning: bool = False) -> Any:
         num_layers=size.layers,
         caption_channels=w.WIDTH,
     )
-    scheduler = d.FlowMatchEulerDiscreteScheduler(
-        use_dynamic_shifting=True,
-        base_shift=0.95,
-        max_shift=2.05,
-        base_image_seq_len=1024,
-        max_image_seq_len=4096,
-        shift_terminal=0.1,
-    )
-    return filled(d.LTXPipeline(scheduler, vae, w.t5_encoder(words), words, transformer))
+    return filled(d.LTXPipeline(ltx_schedule(), vae, w.t5_encoder(words), words, transformer))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tokenizers
 from transformers import (
     ByT5Tokenizer,
@@ -122,41 +124,31 @@ def llava(words: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
     )
 
 
-def llama_encoder(words: PreTrainedTokenizerFast) -> LlamaModel:
+def _decoder(words: PreTrainedTokenizerFast) -> dict[str, Any]:
     """Three layers: pipelines take the output of the last but two."""
-    return LlamaModel(
-        LlamaConfig(
-            vocab_size=len(words),
-            hidden_size=WIDTH,
-            intermediate_size=32,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            max_position_embeddings=4096,
-            pad_token_id=words.pad_token_id,
-            bos_token_id=None,
-            eos_token_id=words.eos_token_id,
-        )
-    )
+    return {
+        "vocab_size": len(words),
+        "hidden_size": WIDTH,
+        "intermediate_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 4096,
+        "pad_token_id": words.pad_token_id,
+        "bos_token_id": None,
+        "eos_token_id": words.eos_token_id,
+    }
+
+
+def llama_encoder(words: PreTrainedTokenizerFast) -> LlamaModel:
+    """Of `_decoder`'s size."""
+    return LlamaModel(LlamaConfig(**_decoder(words)))
 
 
 def qwen_encoder(words: PreTrainedTokenizerFast) -> Qwen2_5_VLTextModel:
-    """Three layers, for the same reason."""
-    return Qwen2_5_VLTextModel(
-        Qwen2_5_VLTextConfig(
-            vocab_size=len(words),
-            hidden_size=WIDTH,
-            intermediate_size=32,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            max_position_embeddings=4096,
-            rope_scaling={"type": "default", "mrope_section": [1, 1, 2], "rope_type": "default"},
-            pad_token_id=words.pad_token_id,
-            bos_token_id=None,
-            eos_token_id=words.eos_token_id,
-        )
-    )
+    """Of `_decoder`'s size."""
+    positions = {"type": "default", "mrope_section": [1, 1, 2], "rope_type": "default"}
+    return Qwen2_5_VLTextModel(Qwen2_5_VLTextConfig(**_decoder(words), rope_scaling=positions))
 
 
 def gemma_words() -> GemmaTokenizer:
